@@ -1,0 +1,1 @@
+"""Pictures: samplers, the prompt language, previews, metadata and the generation itself."""

@@ -1,0 +1,89 @@
+"""Guidance: what each step is conditioned on and how the predictions are combined.
+
+Classifier-free guidance after Ho and Salimans 2022 (arXiv 2207.12598), with several conditions
+after Liu et al. 2022 (arXiv 2206.01714): e = e_neg + s * sum_k w_k (e_k - e_neg).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from studio.diffusion.conditioning import Encoders, PromptStates, TextStates, pad_together
+from studio.diffusion.prompt import plan
+from studio.requests import GenerationRequest
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Text states of one step: the negative prompt first, then the parts of the prompt.
+
+    embeds: (1 + parts, tokens, width). pooled: (1 + parts, width) or None. weights: of the parts.
+    """
+
+    embeds: torch.Tensor
+    pooled: torch.Tensor | None
+    weights: tuple[float, ...]
+
+
+Predict = Callable[[torch.Tensor, torch.Tensor, Conditions], torch.Tensor]
+"""Noisy latents (n * (1 + parts), c, h, w), time and conditions to a prediction of that shape."""
+
+
+class PromptGuidance:
+    """The conditions of a request's prompts, encoded once and looked up by step."""
+
+    def __init__(self, encoders: Encoders, request: GenerationRequest):
+        self._steps = request.steps
+        self._prompt = PromptStates(
+            encoders, plan(request.prompt, request.steps), request.clip_skip
+        )
+        self._negative = PromptStates(
+            encoders,
+            plan(request.negative_prompt, request.steps, composable=False),
+            request.clip_skip,
+        )
+        self._stacked: dict[tuple[int, ...], Conditions] = {}
+
+    def at(self, position: float) -> Conditions:
+        """What holds at a position in the run, from 0 to just below 1."""
+        step = int(position * self._steps) + 1
+        ((_, negative),) = self._negative.at(step)
+        weights, parts = zip(*self._prompt.at(step), strict=True)
+        states = [negative, *parts]
+        key = tuple(id(each) for each in states)
+        if key not in self._stacked:
+            self._stacked[key] = _stack(states, self._prompt.empty, weights)
+        return self._stacked[key]
+
+
+def guided(
+    predict: Predict,
+    model_input: torch.Tensor,
+    t: torch.Tensor,
+    conditions: Conditions,
+    cfg_scale: float,
+) -> torch.Tensor:
+    """The guided prediction (b, c, h, w), all conditions in one pass.
+
+    Without guidance (scale 1 and one part of weight 1) the negative prompt is not evaluated.
+    """
+    if cfg_scale == 1 and conditions.weights == (1.0,):
+        pooled = None if conditions.pooled is None else conditions.pooled[1:]
+        return predict(model_input, t, Conditions(conditions.embeds[1:], pooled, (1.0,)))
+    count = len(conditions.embeds)
+    negative, *parts = predict(torch.cat([model_input] * count), t, conditions).chunk(count)
+    result = negative
+    for weight, part in zip(conditions.weights, parts, strict=True):
+        result = result + cfg_scale * weight * (part - negative)
+    return result
+
+
+def _stack(states: list[TextStates], empty: TextStates, weights: tuple[float, ...]) -> Conditions:
+    padded = pad_together(states, empty)
+    pooled = [each.pooled for each in padded if each.pooled is not None]
+    return Conditions(
+        torch.cat([each.embeds for each in padded]),
+        torch.cat(pooled) if pooled else None,
+        weights,
+    )

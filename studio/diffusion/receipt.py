@@ -1,0 +1,28 @@
+"""What besides the request can change pixels: versions, device and number format."""
+
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from studio import __version__
+
+
+def receipt(pipe: Any) -> dict[str, str]:
+    """Names and values to be kept with a picture."""
+    device = pipe.device
+    return {
+        "atelier": __version__,
+        "torch": torch.__version__,
+        "diffusers": _version("diffusers"),
+        "transformers": _version("transformers"),
+        "device": str(device),
+        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        "attention": type(next(iter(pipe.unet.attn_processors.values()))).__name__,
+    }
+
+
+@lru_cache
+def _version(package: str) -> str:
+    return version(package)

@@ -1,0 +1,96 @@
+"""The heavy half of the services: device, model manager and work functions.
+
+torch and diffusers are imported on first use, in the background, so that the page answers first
+and the first picture still comes soon.
+"""
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, cast
+
+from studio.context import Context
+from studio.errors import AtelierError
+from studio.models.catalogue import Catalogue
+from studio.models.devices import (
+    Device,
+    Memory,
+    automatic_budget,
+    choose_device,
+    memory,
+    release_cached,
+)
+from studio.models.diffusion_loader import DiffusionLoader
+from studio.models.manager import ModelManager
+from studio.requests import GenerationRequest, Request
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.diffusion.generate import Generation
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """What needs torch, made when first asked for."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue):
+        self._settings = settings
+        self._catalogue = catalogue
+        self._lock = threading.Lock()
+        self._device: Device | None = None
+        self._generation: Generation | None = None
+        self.models = ModelManager(
+            {"diffusion": DiffusionLoader(catalogue, self.device, settings.attention)},
+            budget=self._budget,
+            release=lambda: release_cached(self.device()),
+        )
+
+    def device(self) -> Device:
+        """The device that work runs on; the first call imports torch."""
+        with self._lock:
+            if self._device is None:
+                self._device = choose_device(
+                    self._settings.device,
+                    self._settings.dtype,
+                    self._settings.data_dir / "device.json",
+                )
+            return self._device
+
+    @property
+    def known_device(self) -> Device | None:
+        """The device if it has been found already; never waits."""
+        return self._device
+
+    def memory(self) -> Memory:
+        """What the device's memory holds."""
+        return memory(self.device())
+
+    def generate(self, request: Request, context: Context) -> None:
+        """The work function of generation jobs."""
+        self._pictures()(cast(GenerationRequest, request), context)
+
+    def warm_up(self) -> None:
+        """Import what the first job needs, so that it need not wait for it."""
+        start = time.monotonic()
+        try:
+            device = self.device()
+            self._pictures()
+        except AtelierError as error:
+            log.error("%s", error)
+            return
+        seconds = time.monotonic() - start
+        log.info("Ready on %s (%s) after %.1f s.", device.label, device.dtype, seconds)
+
+    def _pictures(self) -> "Generation":
+        with self._lock:
+            if self._generation is None:
+                from studio.diffusion.generate import Generation
+                from studio.diffusion.preview import Previewer, installed_taesd
+
+                taesd = installed_taesd(self._settings.data_dir / "models")
+                self._generation = Generation(self._catalogue, Previewer(taesd))
+            return self._generation
+
+    def _budget(self) -> int:
+        return self._settings.memory_budget or automatic_budget(self.device())

@@ -1,0 +1,73 @@
+"""The tree of failures that a person may meet.
+
+Every message is one sentence that says what failed, the value and what to do.
+The doors (tabs, routes, commands) translate these; anything else is a bug.
+"""
+
+
+class AtelierError(Exception):
+    """A failure with a sentence for a person."""
+
+
+class SettingsError(AtelierError):
+    """A setting has a value that cannot be used."""
+
+
+class RequestError(AtelierError):
+    """A request asks for something that cannot be done.
+
+    field: name of the request's field at fault, or "" when it is the whole request.
+    """
+
+    def __init__(self, message: str, field: str = ""):
+        super().__init__(message)
+        self.field = field
+
+
+class PromptError(RequestError):
+    """A prompt cannot be encoded."""
+
+
+class ModelError(AtelierError):
+    """A model is missing, damaged or of a sort that cannot be loaded."""
+
+
+class OutOfMemory(ModelError):
+    """A model or a step does not fit into what is free on the device."""
+
+
+class MetadataError(AtelierError):
+    """A file has no settings that can be read."""
+
+
+class StorageError(AtelierError):
+    """Something could not be written or read back: disk full, read-only, gone."""
+
+
+class NotFound(AtelierError):
+    """An id names nothing that is there."""
+
+
+class Cancelled(AtelierError):
+    """The person who asked for a job has taken it back."""
+
+    def __init__(self) -> None:
+        super().__init__("Cancelled.")
+
+
+def from_os_error(error: OSError, doing: str) -> StorageError:
+    """A StorageError with a sentence for an operating system's refusal.
+
+    doing: what was tried, as in "save the picture to /data/outputs".
+    """
+    import errno
+
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some space and try again",
+        errno.EDQUOT: "the disk quota is used up; free some space and try again",
+        errno.EROFS: "the file system is read-only; choose another data folder (ATELIER_DATA_DIR)",
+        errno.EACCES: "permission is denied; choose another data folder (ATELIER_DATA_DIR)",
+        errno.EPERM: "permission is denied; choose another data folder (ATELIER_DATA_DIR)",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return StorageError(f"Could not {doing}: {reason}.")

@@ -1,0 +1,90 @@
+"""One job's events, from the worker that emits to any number of listeners."""
+
+import threading
+from collections.abc import Iterator
+
+from studio.context import Signal
+from studio.errors import Cancelled
+from studio.events import FINAL, TRANSIENT, Event
+
+
+class Channel:
+    """Events of one job. Late listeners first get what they missed; stale progress is dropped."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._number = 0
+        self._lasting: list[tuple[int, Event]] = []
+        self._latest: dict[type, tuple[int, Event]] = {}
+        self._closed = False
+
+    def emit(self, event: Event) -> None:
+        """Tell all listeners; a final event closes the channel, and nothing follows it."""
+        with self._changed:
+            if self._closed:
+                return
+            self._number += 1
+            if isinstance(event, TRANSIENT):
+                self._latest[type(event)] = (self._number, event)
+            else:
+                self._lasting.append((self._number, event))
+            if isinstance(event, FINAL):
+                self._closed = True
+                self._latest.clear()
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the final event has been told."""
+        return self._closed
+
+    def listen(self, heartbeat: float | None = None) -> Iterator[Event | None]:
+        """Events from the start to the final one, in order.
+
+        heartbeat: seconds after which None is yielded when nothing happened; None waits for ever.
+        """
+        seen = 0
+        while True:
+            with self._changed:
+                fresh = self._after(seen)
+                if not fresh and not self._closed:
+                    self._changed.wait(heartbeat)
+                    fresh = self._after(seen)
+                closed = self._closed
+            if not fresh:
+                if closed:
+                    return
+                yield None
+            for seen, event in fresh:  # noqa: B007 - the last number is where to go on
+                yield event
+                if isinstance(event, FINAL):
+                    return
+
+    def _after(self, number: int) -> list[tuple[int, Event]]:
+        known = [*self._lasting, *self._latest.values()]
+        return sorted((item for item in known if item[0] > number), key=lambda item: item[0])
+
+
+class CancelToken:
+    """A person's wish to stop or to skip, read by the worker between steps."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+        self._skipped = threading.Event()
+
+    def cancel(self) -> None:
+        """Stop the job at its next step."""
+        self._cancelled.set()
+
+    def skip(self) -> None:
+        """Leave out the rest of the running item."""
+        self._skipped.set()
+
+    def check(self) -> Signal:
+        """Cancelled when the job is to stop; SKIP once for each wish to skip."""
+        if self._cancelled.is_set():
+            raise Cancelled
+        if self._skipped.is_set():
+            self._skipped.clear()
+            return Signal.SKIP
+        return Signal.GO_ON

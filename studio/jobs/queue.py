@@ -1,0 +1,153 @@
+"""The queue: jobs go in as requests, are told of by events, and are stopped by id."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from studio.context import Context
+from studio.errors import RequestError
+from studio.events import Event, Failed, Finished, Queued, Status, Stopped
+from studio.jobs.channel import CancelToken, Channel
+from studio.requests import Request
+from studio.store.jobs import JobRow, JobTable
+from studio.store.outputs import OutputTable
+
+_REMEMBERED = 200
+"""Channels of ended jobs that are kept for listeners who come late; rows last for ever."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of work: its request, how that is completed at submission, and who does it."""
+
+    request: type[Request]
+    resolve: Callable[[Request], Request]
+    work: Callable[[Request, Context], None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """How many jobs run and wait."""
+
+    running: int
+    waiting: int
+
+
+class JobQueue:
+    """All jobs of a data folder, run first come first served."""
+
+    def __init__(
+        self, jobs: JobTable, outputs: OutputTable, kinds: Mapping[str, Kind], longest: int
+    ):
+        self._jobs = jobs
+        self._outputs = outputs
+        self._kinds = kinds
+        self._longest = longest
+        self._live: OrderedDict[str, tuple[Channel, CancelToken]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.arrived = threading.Condition()
+        self.arrivals = 0
+
+    def submit(self, request: Request, runner: str = "") -> str:
+        """Complete and store a request and return its job's id.
+
+        runner: set by who runs the job itself at once, so that no worker takes it.
+        Raises RequestError when it cannot be done or when too many wait.
+        """
+        kind = request.kind  # type: ignore[attr-defined]
+        resolved = self._kinds[kind].resolve(request)
+        if not runner and len(self._jobs.queued()) >= self._longest:
+            raise RequestError(
+                f"{self._longest} jobs are waiting already; try again when some have ended."
+            )
+        row = self._jobs.add(kind, resolved.model_dump_json(), runner)
+        self.live(row.id)
+        if not runner:
+            self.tell_positions()
+            with self.arrived:
+                self.arrivals += 1
+                self.arrived.notify_all()
+        return row.id
+
+    def request(self, row: JobRow) -> Request:
+        """The request of a stored job."""
+        return self._kinds[row.kind].request.model_validate_json(row.request)
+
+    def work(self, row: JobRow) -> Callable[[Request, Context], None]:
+        """The function that does a stored job."""
+        return self._kinds[row.kind].work
+
+    def get(self, job_id: str) -> JobRow:
+        """The job's row, or NotFound."""
+        return self._jobs.get(job_id)
+
+    def outputs(self, job_id: str) -> tuple[int, ...]:
+        """Ids of the pictures that the job has made so far."""
+        return self._outputs.of_job(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Take a job back: at once when it waits, within a step when it runs."""
+        _, token = self.live(job_id)
+        token.cancel()
+        if self._jobs.get(job_id).status is Status.QUEUED:
+            self.end(job_id, Status.CANCELLED)
+            self.tell_positions()
+
+    def skip(self, job_id: str) -> None:
+        """Leave out the picture (or batch) that a running job is making."""
+        if self._jobs.get(job_id).status is Status.RUNNING:
+            self.live(job_id)[1].skip()
+
+    def follow(self, job_id: str, heartbeat: float | None = None) -> Iterator[Event | None]:
+        """The job's events from its start to its end, however late one comes.
+
+        heartbeat: seconds after which None comes when nothing happened.
+        Raises NotFound for an unknown id.
+        """
+        row = self._jobs.get(job_id)
+        if row.status.is_final:
+            yield self._final(row)
+            return
+        yield from self.live(job_id)[0].listen(heartbeat)
+
+    def line(self) -> Line:
+        """How many jobs run and wait right now."""
+        return Line(len(self._jobs.running()), len(self._jobs.queued()))
+
+    def live(self, job_id: str) -> tuple[Channel, CancelToken]:
+        """The job's channel and cancel token, made when it has none yet."""
+        with self._lock:
+            if job_id not in self._live:
+                self._live[job_id] = (Channel(), CancelToken())
+                self._forget()
+            return self._live[job_id]
+
+    def end(self, job_id: str, status: Status, reason: str = "") -> None:
+        """Write how a job ended and tell its listeners."""
+        if self._jobs.move(job_id, status, reason):
+            self.live(job_id)[0].emit(self._final(self._jobs.get(job_id)))
+
+    def tell_positions(self) -> None:
+        """Tell all who wait where they are."""
+        for position, job_id in enumerate(self._jobs.queued(), start=1):
+            self.live(job_id)[0].emit(Queued(position=position))
+
+    def _final(self, row: JobRow) -> Event:
+        outputs = self._outputs.of_job(row.id)
+        match row.status:
+            case Status.FINISHED:
+                seconds = (row.ended_at or 0) - (row.started_at or 0)
+                return Finished(outputs=outputs, seconds=seconds)
+            case Status.FAILED:
+                return Failed(reason=row.reason, outputs=outputs)
+            case Status.INTERRUPTED:
+                return Stopped(status="interrupted", outputs=outputs)
+            case _:
+                return Stopped(status="cancelled", outputs=outputs)
+
+    def _forget(self) -> None:
+        """Drop the oldest channels of ended jobs; the caller holds the lock."""
+        for job_id in list(self._live)[: max(0, len(self._live) - _REMEMBERED)]:
+            if self._live[job_id][0].closed:
+                del self._live[job_id]

@@ -1,0 +1,200 @@
+"""Workers: one thread a device that takes jobs in order and runs them."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import psutil
+
+from studio.context import ModelSpec, Signal
+from studio.errors import AtelierError, Cancelled, StorageError
+from studio.events import Event, Failed, Loading, Saved, Status
+from studio.jobs.channel import CancelToken, Channel
+from studio.jobs.queue import JobQueue
+from studio.models.manager import ModelManager
+from studio.store.jobs import JobRow, JobTable
+from studio.store.outputs import OutputTable, Picture
+
+log = logging.getLogger(__name__)
+_IDLE_SECONDS = 5.0
+
+
+class Hook(Protocol):
+    """Something that happens around every run; a hook that fails is logged and forgotten."""
+
+    def started(self, job: JobRow) -> None:
+        """A worker has taken the job."""
+        ...
+
+    def ended(self, job: JobRow, status: Status) -> None:
+        """The job is over."""
+        ...
+
+
+class JobContext:
+    """What a work function may do: borrow, emit, check and save."""
+
+    def __init__(
+        self,
+        job_id: str,
+        channel: Channel,
+        token: CancelToken,
+        models: ModelManager,
+        outputs: OutputTable,
+    ):
+        self.job_id = job_id
+        self._channel = channel
+        self._token = token
+        self._models = models
+        self._outputs = outputs
+
+    def borrow(self, spec: ModelSpec) -> AbstractContextManager[Any]:
+        """A loaded model, pinned while the block runs; listeners hear when it must be loaded."""
+        return self._models.borrow(spec, on_load=lambda title: self.emit(Loading(model=title)))
+
+    def emit(self, event: Event) -> None:
+        """Tell everyone who follows this job."""
+        self._channel.emit(event)
+
+    def check(self) -> Signal:
+        """Whether to go on or to skip; raises Cancelled."""
+        return self._token.check()
+
+    def save(self, artifact: Picture) -> int:
+        """Keep a picture and tell of it."""
+        output_id = self._outputs.save(self.job_id, artifact)
+        self.emit(Saved(output_id=output_id))
+        return output_id
+
+
+class Runner:
+    """Runs one job at a time in the caller's thread and records how it ended."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        models: ModelManager,
+        outputs: OutputTable,
+        hooks: Sequence[Hook] = (),
+    ):
+        self._queue = queue
+        self._models = models
+        self._outputs = outputs
+        self._hooks = hooks
+
+    def run(self, job: JobRow, is_closing: Callable[[], bool] = lambda: False) -> Status:
+        """Do the job; whatever happens, it ends with a status and a sentence.
+
+        is_closing: whether a stop of the job means the end of the server.
+        """
+        channel, token = self._queue.live(job.id)
+        context = JobContext(job.id, channel, token, self._models, self._outputs)
+        self._tell(lambda hook: hook.started(job))
+        status, reason = self._work(job, context, is_closing)
+        try:
+            self._queue.end(job.id, status, reason)
+        except StorageError as error:
+            log.error("Job %s could not be recorded as %s: %s", job.id, status, error)
+            channel.emit(Failed(reason=reason or str(error)))
+        self._tell(lambda hook: hook.ended(job, status))
+        return status
+
+    def _work(
+        self, job: JobRow, context: JobContext, is_closing: Callable[[], bool]
+    ) -> tuple[Status, str]:
+        try:
+            context.check()
+            self._queue.work(job)(self._queue.request(job), context)
+        except Cancelled:
+            return (Status.INTERRUPTED if is_closing() else Status.CANCELLED), ""
+        except AtelierError as error:
+            log.warning("Job %s failed: %s", job.id, error)
+            return Status.FAILED, str(error)
+        except Exception as error:  # the worker must outlive any fault in a job
+            log.exception("Job %s failed", job.id)
+            return Status.FAILED, (
+                f"An unexpected fault stopped the job ({type(error).__name__}: {error}); "
+                "the log has the details."
+            )
+        return Status.FINISHED, ""
+
+    def _tell(self, call: Callable[[Hook], None]) -> None:
+        for hook in self._hooks:
+            try:
+                call(hook)
+            except Exception:
+                log.exception("Hook %s failed", type(hook).__name__)
+
+
+class Worker:
+    """The thread of one device."""
+
+    def __init__(self, queue: JobQueue, jobs: JobTable, runner: Runner):
+        self._queue = queue
+        self._jobs = jobs
+        self._runner = runner
+        self._closing = threading.Event()
+        self._current = ""
+        self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Mark what a killed server left as interrupted, then take up the queue."""
+        for job in self._jobs.running():
+            if not is_alive(job.runner):
+                self._queue.end(job.id, Status.INTERRUPTED)
+        self._thread.start()
+
+    def stop(self, seconds: float = 30.0) -> None:
+        """Interrupt the running job and wait for the thread; queued jobs stay for the next start."""
+        self._closing.set()
+        if self._current:
+            self._queue.live(self._current)[1].cancel()
+        with self._queue.arrived:
+            self._queue.arrived.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _loop(self) -> None:
+        seen = -1
+        while not self._closing.is_set():
+            with self._queue.arrived:
+                if self._queue.arrivals == seen:
+                    self._queue.arrived.wait(_IDLE_SECONDS)
+                seen = self._queue.arrivals
+            try:
+                self._drain()
+            except Exception:  # a full disk must not end the thread
+                log.exception("The queue could not be read")
+                self._closing.wait(_IDLE_SECONDS)
+
+    def _drain(self) -> None:
+        while not self._closing.is_set():
+            job = self._jobs.claim_next(runner_name())
+            if job is None:
+                return
+            self._current = job.id
+            self._queue.tell_positions()
+            self._runner.run(job, self._closing.is_set)
+            self._current = ""
+
+
+def runner_name() -> str:
+    """This process, told apart from an earlier one with the same number."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.0f}"
+
+
+def is_alive(runner: str) -> bool:
+    """Whether the process of that name still runs on this machine."""
+    host, _, process = runner.partition(":")
+    pid, _, started = process.partition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.0f}" == started
+    except psutil.Error:
+        return False

@@ -1,0 +1,1 @@
+"""Models: which there are, what they need, and the one place that loads them."""

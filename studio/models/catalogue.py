@@ -1,0 +1,166 @@
+"""Which models there are: those that ship with the studio and those in the data folder."""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from studio.errors import ModelError
+from studio.models.families import FAMILIES, Family
+from studio.models.integrity import folder_problem
+from studio.requests import Sampler
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+_CARD = "atelier.toml"
+_INDEX = "model_index.json"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model as people see it.
+
+    factor: width and height must be multiples of it, in pixels. bytes: of all weights on disk.
+    problem: one sentence on why it cannot be used, or "".
+    """
+
+    id: str
+    title: str
+    folder: Path
+    embedded: bool
+    family: Family | None = None
+    width: int = 0
+    height: int = 0
+    factor: int = 8
+    sizes: tuple[tuple[int, int], ...] = ()
+    cfg_scale: float = 7.0
+    sampler: Sampler = Sampler.DPMPP_2M
+    steps: int = 20
+    bytes: int = 0
+    examples: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class Catalogue:
+    """The models in the given folders; looked up afresh, so that a new folder is seen at once.
+
+    default: id of the model that requests without one get; empty for the first that ships.
+    """
+
+    def __init__(self, own: Path, embedded: Path = ASSETS / "models", default: str = ""):
+        self._own = own
+        self._embedded = embedded
+        self._default = default
+
+    def entries(self) -> list[ModelEntry]:
+        """All models, those that ship first, then by name."""
+        found: dict[str, ModelEntry] = {}
+        for folder, embedded in ((self._embedded, True), (self._own, False)):
+            for index in sorted(folder.glob(f"*/{_INDEX}")):
+                name = index.parent.name
+                entry = _entry(name if name not in found else f"{name} (own)", index.parent, embedded)
+                found[entry.id] = entry
+        return list(found.values())
+
+    def get(self, model_id: str) -> ModelEntry:
+        """The model of this id, the default one for ""; ModelError when there is none."""
+        entries = self.entries()
+        wanted = model_id or self._default
+        for entry in entries:
+            if entry.id == wanted or not wanted:
+                return entry
+        names = ", ".join(entry.id for entry in entries) or "none"
+        raise ModelError(f"Model {wanted!r} is not installed; there are: {names}.")
+
+    def usable(self, model_id: str) -> ModelEntry:
+        """Like `get`, but ModelError when the model is damaged or of no known family."""
+        entry = self.get(model_id)
+        if entry.problem:
+            raise ModelError(entry.problem)
+        return entry
+
+
+def model_hash(entry: ModelEntry) -> str:
+    """First ten hex digits of the SHA-256 of the denoiser's weights, as the field writes it."""
+    if entry.family is None:
+        return ""
+    files = sorted((entry.folder / entry.family.denoiser).glob("*.safetensors"))
+    stamps = tuple((file, file.stat().st_mtime_ns) for file in files)
+    return _sha256(stamps)[:10] if stamps else ""
+
+
+@lru_cache(maxsize=64)
+def _sha256(files: tuple[tuple[Path, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _ in files:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
+    try:
+        return _read_entry(model_id, folder, embedded)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        problem = (
+            f"Model {model_id!r} cannot be read ({type(error).__name__}: {error}); "
+            f"copy it to {folder} again."
+        )
+        return ModelEntry(model_id, model_id, folder, embedded, problem=problem)
+
+
+def _read_entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
+    pipeline = str(_json(folder / _INDEX).get("_class_name"))
+    family = FAMILIES.get(pipeline)
+    if family is None:
+        problem = (
+            f"Model {model_id!r} is a {pipeline}, which this version does not run; "
+            f"it runs {', '.join(FAMILIES)}."
+        )
+        return ModelEntry(model_id, model_id, folder, embedded, problem=problem)
+    card = _card(folder / _CARD)
+    unet = _json(folder / family.denoiser / "config.json")
+    vae = _json(folder / "vae" / "config.json")
+    factor = 2 ** (len(vae["block_out_channels"]) - 1)
+    side = int(unet["sample_size"]) * factor
+    sizes = tuple((int(w), int(h)) for w, h in card.get("sizes", _sizes(side, factor)))
+    return ModelEntry(
+        id=model_id,
+        title=str(card.get("title", model_id)),
+        folder=folder,
+        embedded=embedded,
+        family=family,
+        width=sizes[0][0],
+        height=sizes[0][1],
+        factor=factor,
+        sizes=sizes,
+        cfg_scale=float(card.get("cfg_scale", family.cfg_scale)),
+        sampler=Sampler(card.get("sampler", family.sampler)),
+        steps=int(card.get("steps", family.steps)),
+        bytes=sum(file.stat().st_size for file in folder.glob("*/*.safetensors")),
+        examples=tuple(str(text) for text in card.get("examples", ())),
+        problem=folder_problem(folder),
+    )
+
+
+def _sizes(side: int, factor: int) -> list[tuple[int, int]]:
+    """Square, 4:3 and 3:2 shapes, landscape and portrait, of about the native area."""
+    sizes = [(side, side)]
+    for ratio in (4 / 3, 3 / 2):
+        long = round(side * ratio**0.5 / factor) * factor
+        short = round(side / ratio**0.5 / factor) * factor
+        sizes += [(long, short), (short, long)]
+    return sizes
+
+
+def _json(path: Path) -> dict:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no JSON object")
+    return value
+
+
+def _card(path: Path) -> dict:
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,0 +1,135 @@
+"""Brings diffusion pipelines to the device."""
+
+import contextlib
+import json
+import logging
+import struct
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from studio.errors import ModelError, OutOfMemory, SettingsError
+from studio.models.catalogue import Catalogue, ModelEntry
+from studio.models.devices import Device
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_HEADROOM = 1.1
+"""Weights and a little more: buffers that are made while they are moved."""
+
+
+class DiffusionLoader:
+    """Loads the catalogue's diffusion models: safetensors only, never from the network.
+
+    device: tells the device once torch may be imported. attention: "sdpa" (torch's own) or "xformers".
+    """
+
+    def __init__(self, catalogue: Catalogue, device: Callable[[], Device], attention: str):
+        self._catalogue = catalogue
+        self._device = device
+        self._attention = attention
+
+    def title(self, model_id: str) -> str:
+        """The model's name for people."""
+        return self._catalogue.get(model_id).title
+
+    def estimate(self, model_id: str) -> int:
+        """Bytes that the weights will take in the device's number format."""
+        entry = self._catalogue.usable(model_id)
+        stored = _stored_width(entry)
+        return int(entry.bytes / stored * _BYTES[self._device().dtype] * _HEADROOM)
+
+    def load(self, model_id: str) -> "DiffusionPipeline":
+        """The text-to-image pipeline on the device, in evaluation mode."""
+        import diffusers
+        import torch
+
+        entry = self._catalogue.usable(model_id)
+        assert entry.family is not None
+        pipeline_class = getattr(diffusers, entry.family.pipeline)
+        try:
+            with _quiet():
+                pipe = pipeline_class.from_pretrained(
+                    entry.folder,
+                    dtype=getattr(torch, self._device().dtype),
+                    use_safetensors=True,
+                    local_files_only=True,
+                )
+            pipe.to(self._device().name)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(
+                f"{entry.title} did not fit on {self._device().label}; close other programs that use "
+                "it or choose a smaller model."
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"{entry.title} could not be loaded from {entry.folder} ({first}); copy it again."
+            ) from error
+        pipe.set_progress_bar_config(disable=True)
+        if self._attention == "xformers":
+            _use_xformers(pipe)
+        return pipe
+
+    def measure(self, model: Any) -> int:
+        """Bytes of all parameters and buffers."""
+        import torch
+
+        parts = (part for part in model.components.values() if isinstance(part, torch.nn.Module))
+        return sum(
+            tensor.numel() * tensor.element_size()
+            for part in parts
+            for tensor in (*part.parameters(), *part.buffers())
+        )
+
+    def view(self, model: Any, task: str) -> Any:
+        """The pipeline for a task ("text2image", "image2image", "inpaint") on the same weights."""
+        import diffusers
+
+        views = {
+            "": lambda: model,
+            "text2image": lambda: model,
+            "image2image": lambda: diffusers.AutoPipelineForImage2Image.from_pipe(model),
+            "inpaint": lambda: diffusers.AutoPipelineForInpainting.from_pipe(model),
+        }
+        if task not in views:
+            raise ModelError(f"There is no task {task!r}; there are {', '.join(filter(None, views))}.")
+        return views[task]()
+
+
+def _stored_width(entry: ModelEntry) -> int:
+    """Bytes a number on disk, told from the denoiser's first tensor."""
+    assert entry.family is not None
+    file = next(iter(sorted((entry.folder / entry.family.denoiser).glob("*.safetensors"))))
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    kinds = {value["dtype"] for key, value in header.items() if key != "__metadata__"}
+    return 4 if "F32" in kinds else 2
+
+
+def _use_xformers(pipe: "DiffusionPipeline") -> None:
+    try:
+        pipe.enable_xformers_memory_efficient_attention()
+    except (ImportError, ModuleNotFoundError, ValueError) as error:
+        raise SettingsError(
+            "Setting attention (ATELIER_ATTENTION) is 'xformers', but it cannot be used here "
+            f"({error}); install the extra atelier[xformers] or choose sdpa."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading without the libraries' progress bars, which would fill a server's log."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    level = logging.getLogger("transformers").level
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.getLogger("transformers").setLevel(level)

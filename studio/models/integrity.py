@@ -1,0 +1,61 @@
+"""Whether a model folder is whole, found out from file headers without reading weights."""
+
+import json
+import struct
+from pathlib import Path
+
+_INDEX = "model_index.json"
+_LONGEST_HEADER = 100_000_000
+
+
+def folder_problem(folder: Path) -> str:
+    """One sentence on what is missing or damaged in a diffusers folder, or ""."""
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"Model folder {folder} has no readable {_INDEX} ({error}); copy it again."
+    for name, value in index.items():
+        if name.startswith("_") or not isinstance(value, list) or value[0] is None:
+            continue
+        problem = _component_problem(folder / name, str(value[1]))
+        if problem:
+            return f"Model folder {folder} is damaged: {problem}; copy it again."
+    return ""
+
+
+def file_problem(path: Path) -> str:
+    """What is wrong with a safetensors file, or "".
+
+    Source: the format's description, https://huggingface.co/docs/safetensors: eight bytes of
+    little-endian header length, a JSON header, then the data that the header's offsets span.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(size - 8, _LONGEST_HEADER):
+                return f"{path.name} is cut off"
+            header = json.loads(stream.read(length))
+        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
+        return f"{path.name} is not a safetensors file"
+    return "" if size == 8 + length + end else f"{path.name} is cut off"
+
+
+def _component_problem(folder: Path, class_name: str) -> str:
+    if not folder.is_dir():
+        return f"{folder.name}/ is missing"
+    if not _has_weights(class_name):
+        return ""
+    if not (folder / "config.json").is_file():
+        return f"{folder.name}/config.json is missing"
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return f"{folder.name}/ has no .safetensors weights"
+    problems = (file_problem(file) for file in files)
+    return next((f"{folder.name}/{problem}" for problem in problems if problem), "")
+
+
+def _has_weights(class_name: str) -> bool:
+    weightless = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "Extractor")
+    return not class_name.endswith(weightless)

@@ -1,0 +1,132 @@
+"""What can be asked of the studio: one frozen request for every door.
+
+A limit stands on its field and nowhere else: sliders, REST and the command line read it from here.
+A field that is None is resolved when the job is submitted, from the model's own defaults.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from studio.errors import RequestError
+
+PROMPT_LIMIT = 20_000
+SEED_LIMIT = 2**53 - 1
+"""Seeds stay exact in a browser, whose numbers are doubles."""
+
+
+class Sampler(StrEnum):
+    """Samplers by the names people know them by."""
+
+    DDPM = "DDPM"
+    DDIM = "DDIM"
+    PNDM = "PNDM"
+    LMS = "LMS"
+    HEUN = "Heun"
+    EULER = "Euler"
+    EULER_A = "Euler a"
+    DPM2 = "DPM2"
+    DPM2_A = "DPM2 a"
+    DPMPP_2M = "DPM++ 2M"
+    DPMPP_2M_SDE = "DPM++ 2M SDE"
+    DPMPP_SDE = "DPM++ SDE"
+    DPMPP_3M_SDE = "DPM++ 3M SDE"
+    DEIS = "DEIS"
+    UNIPC = "UniPC"
+    LCM = "LCM"
+    TCD = "TCD"
+
+
+class Schedule(StrEnum):
+    """How noise levels are spaced over the steps."""
+
+    AUTOMATIC = "Automatic"
+    KARRAS = "Karras"
+    EXPONENTIAL = "Exponential"
+    BETA = "Beta"
+    SGM_UNIFORM = "SGM Uniform"
+
+
+class ImageFormat(StrEnum):
+    """File formats that pictures are saved in."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+
+class Request(BaseModel):
+    """Something that can be asked for; `kind` names the work function that does it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+
+
+class GenerationRequest(Request):
+    """Pictures from a text.
+
+    width, height: pixels, multiples of the model's factor. seed -1 draws one at submission.
+    Picture i of the job uses seed + i and, with a variation, variation_seed + i.
+    """
+
+    kind: Literal["generate"] = "generate"
+    model: str = Field("", max_length=200, description="Id of the model; empty for the default.")
+    prompt: str = Field("", max_length=PROMPT_LIMIT)
+    negative_prompt: str = Field("", max_length=PROMPT_LIMIT)
+    sampler: Sampler = Sampler.DPMPP_2M
+    schedule: Schedule = Schedule.AUTOMATIC
+    steps: int = Field(20, ge=1, le=150)
+    cfg_scale: float | None = Field(None, ge=1, le=30)
+    width: int | None = Field(None, ge=64, le=2048)
+    height: int | None = Field(None, ge=64, le=2048)
+    seed: int = Field(-1, ge=-1, le=SEED_LIMIT)
+    batch_size: int = Field(1, ge=1, le=16, description="Pictures denoised together.")
+    batch_count: int = Field(1, ge=1, le=100, description="Batches, one after the other.")
+    clip_skip: int = Field(1, ge=1, le=12, description="1 uses the text encoder's last layer.")
+    variation_seed: int = Field(-1, ge=-1, le=SEED_LIMIT)
+    variation_strength: float = Field(0.0, ge=0, le=1)
+    preview_every: int = Field(2, ge=0, le=50, description="Steps between previews; 0 for none.")
+    image_format: ImageFormat = ImageFormat.PNG
+
+    @field_validator("prompt", "negative_prompt")
+    @classmethod
+    def _printable(cls, text: str) -> str:
+        if "\x00" in text:
+            raise ValueError("contains a NUL character")
+        return text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
+
+    @property
+    def image_count(self) -> int:
+        """Pictures that the whole job makes."""
+        return self.batch_size * self.batch_count
+
+
+def validated(kind: type[Request], fields: dict[str, Any]) -> Any:
+    """An instance of a request, or a RequestError that names the first wrong field.
+
+    fields: untrusted values by field name, from a page, a route or a file.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        raise RequestError(_sentence(kind, name, first), field=name) from None
+
+
+def label(field: str) -> str:
+    """A request field's name as people read it: `cfg_scale` is "CFG scale"."""
+    words = field.replace("_", " ")
+    return "CFG scale" if field == "cfg_scale" else words[:1].upper() + words[1:]
+
+
+def _sentence(kind: type[Request], name: str, error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"{name!r} is no setting of this request; known are {', '.join(kind.model_fields)}."
+    if error["type"] == "value_error":
+        return f"{label(name)} {error['msg'].removeprefix('Value error, ')}."
+    shown = repr(error["input"])
+    if len(shown) > 60:
+        shown = f"{shown[:40]}… ({len(shown):,} characters)"
+    rule = error["msg"].replace("Input should", "must").replace("String should", "must")
+    return f"{label(name)} {rule}, but is {shown}."

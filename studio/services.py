@@ -1,0 +1,139 @@
+"""The composition root: settings in, one frozen set of services out. Nothing heavy happens here."""
+
+import importlib.util
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from filelock import FileLock, Timeout
+
+from studio.diffusion.resolve import resolve_generation
+from studio.engine import Engine
+from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
+from studio.jobs.queue import JobQueue, Kind
+from studio.jobs.worker import Runner, Worker, runner_name
+from studio.models.catalogue import Catalogue
+from studio.requests import GenerationRequest, Request
+from studio.settings import Settings
+from studio.store.database import Database
+from studio.store.jobs import JobTable
+from studio.store.outputs import OutputTable
+
+log = logging.getLogger(__name__)
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that tabs, routes and commands may call."""
+
+    settings: Settings
+    catalogue: Catalogue
+    engine: Engine
+    queue: JobQueue
+    outputs: OutputTable
+    runner: Runner
+    worker: Worker
+    database: Database
+    lock: FileLock
+
+    def start(self) -> None:
+        """Take the data folder for this server, take up its queue and warm up in the background.
+
+        Raises StorageError when another server uses the same data folder.
+        """
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise StorageError(
+                f"The data folder {self.settings.data_dir} is in use by another Atelier; stop that "
+                "one or choose another folder (ATELIER_DATA_DIR)."
+            ) from None
+        self.worker.start()
+        threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
+
+    def stop(self) -> None:
+        """Interrupt what runs and give everything back."""
+        self.worker.stop()
+        self.database.close()
+        self.lock.release()
+
+    def run_now(self, request: Request) -> str:
+        """Do a job in the caller's thread, past the queue, and return its id."""
+        job_id = self.queue.submit(request, runner=runner_name())
+        self.runner.run(self.queue.get(job_id))
+        return job_id
+
+    def _in_background(self) -> None:
+        self.engine.warm_up()
+        days = self.settings.trash_days
+        if days:
+            try:
+                self.outputs.delete_trash(time.time() - days * _DAY)
+            except AtelierError as error:
+                log.warning("The trash could not be emptied: %s", error)
+
+
+def build_services(settings: Settings) -> Services:
+    """Services on the data folder, which is made when it is not there.
+
+    Raises StorageError when the folder cannot be written, SettingsError when a setting names
+    something that this machine lacks.
+    """
+    _check_attention(settings)
+    prepare_folder(settings.data_dir)
+    database = Database(settings.data_dir)
+    jobs = JobTable(database)
+    outputs = OutputTable(database, settings.data_dir)
+    catalogue = Catalogue(settings.data_dir / "models", default=settings.default_model)
+    if settings.default_model:
+        _check_default(catalogue, settings.default_model)
+    engine = Engine(settings, catalogue)
+    if settings.device not in ("auto", "cpu"):
+        engine.device()  # costs the import of torch, but a wrong name must stop the start
+    kinds = {
+        "generate": Kind(
+            GenerationRequest,
+            lambda request: resolve_generation(cast(GenerationRequest, request), catalogue),
+            engine.generate,
+        )
+    }
+    queue = JobQueue(jobs, outputs, kinds, settings.max_waiting_jobs)
+    runner = Runner(queue, engine.models, outputs)
+    worker = Worker(queue, jobs, runner)
+    lock = FileLock(settings.data_dir / "server.lock")
+    return Services(
+        settings, catalogue, engine, queue, outputs, runner, worker, database, lock
+    )
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the data folder and check that it can be written; StorageError when not."""
+    probe = folder / ".write-test"
+    try:
+        for part in ("outputs", "models"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"atelier")
+        probe.unlink()
+    except OSError as error:
+        raise from_os_error(error, f"write to the data folder {folder}") from error
+
+
+def _check_attention(settings: Settings) -> None:
+    if settings.attention == "xformers" and importlib.util.find_spec("xformers") is None:
+        raise SettingsError(
+            "Setting attention (ATELIER_ATTENTION) is 'xformers', but xformers is not installed; "
+            "install atelier[xformers] or choose sdpa."
+        )
+
+
+def _check_default(catalogue: Catalogue, model_id: str) -> None:
+    ids = [entry.id for entry in catalogue.entries()]
+    if model_id not in ids:
+        raise SettingsError(
+            f"Setting default_model (ATELIER_DEFAULT_MODEL) is {model_id!r}, but it must be one "
+            f"of: {', '.join(ids) or 'none is installed'}."
+        )

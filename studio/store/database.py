@@ -1,0 +1,87 @@
+"""One wrapper around SQLite: write-ahead log, short transactions, errors in words."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from studio.errors import StorageError
+from studio.store.migrations import migrate
+
+FILE_NAME = "atelier.db"
+
+
+class Database:
+    """The studio's database in `folder`; made and brought up to date on opening."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / FILE_NAME
+        self._engine = _engine(self.path)
+        self._writing = self._engine.execution_options(immediate=True)
+        with self.write() as db:
+            migrate(db)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for queries."""
+        with _translated(self.path), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end and rolled back on an error."""
+        with _translated(self.path), self._writing.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling would commit before DDL: take it over.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes the lock at once, so that two of them wait instead of failing half-way.
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise StorageError(_sentence(path, error.orig)) from error
+
+
+def _sentence(path: Path, error: BaseException | None) -> str:
+    text = str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        if "full" in text:
+            return f"The database {path} cannot grow: the disk is full; free some space."
+        if "readonly" in text or "unable to open" in text:
+            return (
+                f"The database {path} cannot be written; "
+                "choose another data folder (ATELIER_DATA_DIR)."
+            )
+        if "locked" in text:
+            return f"The database {path} is locked by another program; close it and try again."
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+        return f"The database {path} is damaged ({text}); move it away and start again."
+    return f"The database {path} reports: {text}."

@@ -1,0 +1,185 @@
+"""Make `projection.npz` for the judge, and measure it on references that were held back.
+
+    PYTHONPATH=tests python -m judge.fit            # writes projection.npz, prints the figures
+    PYTHONPATH=tests python -m judge.fit --variants # prints the figures of simpler judges, too
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from judge.judge import PROJECTION, REFERENCES, WEIGHTS, Judge, describe
+
+DAMPING = 2.0  # added to the scatter within a thing, in units of its mean variance
+VIEWS = 2  # altered copies of every reference to fit on
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class References:
+    """The reference pictures with the thing and the family of each; families are held back."""
+
+    images: list[Image.Image]
+    things: np.ndarray
+    families: np.ndarray
+
+
+def references() -> References:
+    """All of them. Both fluent sets are one family: they are near twins."""
+    entries = json.loads((REFERENCES / "index.json").read_text(encoding="utf-8"))
+    images = [Image.open(REFERENCES / entry["file"]).convert("RGB") for entry in entries]
+    families = [entry["set"].removesuffix("-flat") for entry in entries]
+    return References(
+        images, np.array([entry["thing"] for entry in entries]), np.array(families)
+    )
+
+
+def mirrored(image: Image.Image) -> Image.Image:
+    """The picture as a mirror shows it."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def recoloured(image: Image.Image, turn: float) -> Image.Image:
+    """All hues turned by a share of the circle, from 0 to 1."""
+    hsv = np.array(image.convert("HSV"))
+    hsv[..., 0] += np.uint8(turn * 255)
+    return Image.merge("HSV", [Image.fromarray(hsv[..., i]) for i in range(3)]).convert("RGB")
+
+
+def on_background(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    """The white around the thing replaced by a colour."""
+    image = image.copy()
+    for corner in ((0, 0), (127, 0), (0, 127), (127, 127)):
+        if image.getpixel(corner) == WHITE:
+            ImageDraw.floodfill(image, corner, colour, thresh=60)
+    return image
+
+
+def altered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The reference tilted, softened, and mirrored or recoloured by chance."""
+    tilt = rng.uniform(-12, 12)
+    image = image.rotate(tilt, Image.Resampling.BILINEAR, fillcolor=WHITE)
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 2)))
+    if rng.random() < 0.5:
+        image = mirrored(image)
+    return recoloured(image, rng.random()) if rng.random() < 0.6 else image
+
+
+def described(images: list[Image.Image]) -> np.ndarray:
+    """The features of the pictures: (n, features)."""
+    return np.stack([describe(image) for image in images])
+
+
+def discriminant(features: np.ndarray, things: np.ndarray, damping: float = DAMPING):
+    """Fisher's linear discriminant: the mean (features,) and the projection (features, things-1).
+
+    The scatter within a thing becomes the identity, and the directions in which the means of the
+    things differ are kept.
+    """
+    mean = features.mean(0)
+    names, label = np.unique(things, return_inverse=True)
+    centres = np.stack([features[label == i].mean(0) for i in range(len(names))])
+    within = features - centres[label]
+    scatter = within.T @ within / len(features)
+    scatter += damping * np.trace(scatter) / len(mean) * np.eye(len(mean), dtype="f4")
+    whiten = np.linalg.inv(np.linalg.cholesky(scatter)).T
+    _, _, directions = np.linalg.svd((centres - mean) @ whiten, full_matrices=False)
+    return mean.astype("f4"), (whiten @ directions[: len(names) - 1].T).astype("f4")
+
+
+def training(pictures: References, rng: np.random.Generator, views: int = VIEWS):
+    """Features to fit on, (1 + views, n, features): the references and altered copies."""
+    copies = [[altered(image, rng) for image in pictures.images] for _ in range(views)]
+    return np.stack([described(images) for images in [pictures.images, *copies]])
+
+
+Fit = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def held_back(
+    pictures: References, learned: np.ndarray, queries: np.ndarray, fit: Fit = discriminant
+) -> Iterator[tuple[int, list[str]]]:
+    """For every picture its number and the judge's ranking, without any picture of its family.
+
+    `learned` is what `training` returns; `queries` (n, 2, features) are the pictures to judge and
+    their mirror images.
+    """
+    for family in np.unique(pictures.families):
+        known = pictures.families != family
+        rows = learned[:, known].reshape(-1, learned.shape[-1])
+        mean, projection = fit(rows, np.tile(pictures.things[known], len(learned)))
+        judge = Judge.of(learned[0, known], pictures.things[known], mean, projection)
+        for i in np.flatnonzero(~known):
+            yield int(i), [thing for thing, _ in judge.rank_described(queries[i])]
+
+
+def accuracy(pictures: References, rankings: Iterator[tuple[int, list[str]]]) -> dict[int, float]:
+    """The share of pictures whose thing is among the best 1, 3 and 5."""
+    places = [ranking.index(pictures.things[i]) for i, ranking in rankings]
+    return {top: float(np.mean(np.array(places) < top)) for top in (1, 3, 5)}
+
+
+def both_ways(images: list[Image.Image]) -> np.ndarray:
+    """Features of pictures and of their mirror images: (n, 2, features)."""
+    return np.stack([described(images), described([mirrored(i) for i in images])], axis=1)
+
+
+def identity(features: np.ndarray, things: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """No projection: plain nearest neighbours."""
+    return np.zeros(features.shape[1], "f4"), np.eye(features.shape[1], dtype="f4")
+
+
+def only(*blocks: str) -> Fit:
+    """Nearest neighbours on some blocks of the features."""
+    width = {"edges 8x8": 512, "edges 4x4": 128, "mask": 256, "light": 64, "colours": 64}
+    keep = np.concatenate([np.full(width[name], name in blocks) for name in WEIGHTS])
+    return lambda features, things: (
+        np.zeros(len(keep), "f4"),
+        np.eye(len(keep), dtype="f4")[:, keep],
+    )
+
+
+def main() -> None:
+    """Fit on all references and store the projection, then report on held-back families."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--variants", action="store_true", help="measure simpler judges, too")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    pictures = references()
+    learned = training(pictures, rng)
+    mean, projection = discriminant(
+        learned.reshape(-1, learned.shape[-1]), np.tile(pictures.things, len(learned))
+    )
+    np.savez_compressed(PROJECTION, mean=mean, projection=projection.astype("f2"))
+    queries = {
+        "plain": pictures.images,
+        "recoloured": [recoloured(image, rng.uniform(0.15, 0.85)) for image in pictures.images],
+        "on a background": [
+            on_background(image, tuple(int(v) for v in rng.integers(30, 230, 3)))
+            for image in pictures.images
+        ],
+    }
+    variants: dict[str, tuple[np.ndarray, Fit]] = {"discriminant": (learned, discriminant)}
+    if arguments.variants:
+        variants = {
+            "edges": (learned, only("edges 8x8", "edges 4x4")),
+            "edges, mask, light": (learned, only("edges 8x8", "edges 4x4", "mask", "light")),
+            "colours": (learned, only("colours")),
+            "all": (learned, identity),
+            "discriminant, references only": (learned[:1], discriminant),
+            **variants,
+        }
+    for kind, images in queries.items():
+        described_images = both_ways(images)
+        for name, (rows, fit) in variants.items():
+            found = accuracy(pictures, held_back(pictures, rows, described_images, fit))
+            shares = " / ".join(f"{share:.1%}" for share in found.values())
+            print(f"{kind:16} {name:30} top-1/3/5 {shares}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
