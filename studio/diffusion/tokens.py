@@ -6,7 +6,7 @@ This is the part of encoding that needs no weights, so that a page can count whi
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
@@ -20,6 +20,9 @@ COMMA_REACH = 20
 
 BORDER_TOKENS = 2
 """A chunk stands between one begin and one end token."""
+
+COUNTED_VARIANTS = 16
+"""The most texts of one prompt that are counted while someone types; the longest go first."""
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
@@ -79,17 +82,22 @@ def count(tokenizer_folder: Path, text: str, steps: int, *, composable: bool = T
     """The tokens of a prompt's longest variant: over schedules, alternations and parts of AND.
 
     Reads the tokenizer's files once and no weights. limit: tokens that the chunks hold, 75 for each
-    with CLIP. Raises PromptError for what cannot be encoded, ModelError for a damaged folder.
+    with CLIP. Of more than COUNTED_VARIANTS texts, those with most characters are counted.
+    Raises PromptError for what cannot be encoded, ModelError for a damaged folder.
     """
     tokenizer, length = _tokenizer(tokenizer_folder)
 
+    @cache
     def tokenize(part: str) -> list[int]:
         ids: list[int] = tokenizer.encode(part, add_special_tokens=False).ids
         return ids
 
-    variants = plan(text, steps, composable=composable).texts()
+    variants = sorted(plan(text, steps, composable=composable).texts(), key=len, reverse=True)
     return max(
-        (_count_of(chunked(variant, tokenize, length), length) for variant in variants),
+        (
+            _count_of(chunked(variant, tokenize, length), length)
+            for variant in variants[:COUNTED_VARIANTS]
+        ),
         key=lambda counted: counted.tokens,
     )
 

@@ -1,0 +1,41 @@
+"""What all tests share: a fresh data folder each, the embedded model, and a quiet environment."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.models.catalogue import Catalogue
+from studio.services import Services, build_services
+from studio.settings import Settings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith("ATELIER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings on a fresh data folder, with a number format that does not depend on the CPU."""
+    return Settings(data_dir=tmp_path / "data", device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    """Services that run jobs by `run_now`; no worker, no page."""
+    built = build_services(settings)
+    yield built
+    built.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_id() -> str:
+    """Id of the model that ships; no test knows its name."""
+    return Catalogue(Path("/nonexistent")).get("").id
