@@ -53,7 +53,7 @@ class Loading(_Event):
 
 
 class Progress(_Event):
-    """Step `step` of `steps` of item `item` of `items` is done; seconds_left is for the whole job."""
+    """Step `step` of `steps` of item `item` of `items` is done; seconds_left: of the whole job."""
 
     type: Literal["progress"] = "progress"
     step: int

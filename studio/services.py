@@ -40,11 +40,8 @@ class Services:
     database: Database
     lock: FileLock
 
-    def start(self) -> None:
-        """Take the data folder for this server, take up its queue and warm up in the background.
-
-        Raises StorageError when another server uses the same data folder.
-        """
+    def acquire(self) -> None:
+        """Take the data folder for this server; StorageError when another one has it."""
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
@@ -52,6 +49,9 @@ class Services:
                 f"The data folder {self.settings.data_dir} is in use by another Atelier; stop that "
                 "one or choose another folder (ATELIER_DATA_DIR)."
             ) from None
+
+    def start(self) -> None:
+        """Take up the queue and warm up in the background."""
         self.worker.start()
         threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
 
@@ -105,9 +105,7 @@ def build_services(settings: Settings) -> Services:
     runner = Runner(queue, engine.models, outputs)
     worker = Worker(queue, jobs, runner)
     lock = FileLock(settings.data_dir / "server.lock")
-    return Services(
-        settings, catalogue, engine, queue, outputs, runner, worker, database, lock
-    )
+    return Services(settings, catalogue, engine, queue, outputs, runner, worker, database, lock)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
         "sdpa", description="Attention kernels; xformers must be installed to be chosen."
     )
     memory_budget: Size = Field(
-        0, description="Most that models may hold on the device; automatic is 90% of a GPU's memory."
+        0,
+        description="Most that models may hold on the device; automatic is 90% of a GPU's memory.",
     )
     default_model: str = Field("", description="Id of the model in use at the start.")
     max_waiting_jobs: int = Field(200, ge=1, le=100_000, description="Longest queue of jobs.")

@@ -46,8 +46,12 @@ class PromptStates:
     """
 
     def __init__(self, encoders: Encoders, plan: PromptPlan, clip_skip: int = 1):
-        chunks = {text: _chunks_of(encoders, text) for text in plan.texts()}
-        _check_size(sum(len(text_chunks[0]) for text_chunks in chunks.values()))
+        chunks: dict[str, list[list[Chunk]]] = {}
+        total = 0
+        for text in plan.texts():
+            chunks[text] = _chunks_of(encoders, text)
+            total += len(chunks[text][0])
+            _check_size(total)
         self._plan = plan
         self._states = {
             text: _encode_chunks(encoders, text_chunks, clip_skip)
@@ -58,10 +62,6 @@ class PromptStates:
     def at(self, step: int) -> list[tuple[float, TextStates]]:
         """The (weight, states) of each part in force at a step, counted from 1."""
         return [(weight, self._states[text]) for weight, text in self._plan.at(step)]
-
-    def all(self) -> list[TextStates]:
-        """The states of every text that is in force at some step, each once."""
-        return list(self._states.values())
 
 
 def encode(encoders: Encoders, text: str, clip_skip: int = 1) -> TextStates:
@@ -111,8 +111,8 @@ def _padded(states: TextStates, empty: TextStates, missing: int) -> TextStates:
 def _check_size(chunks: int) -> None:
     if chunks > CHUNK_LIMIT:
         raise PromptError(
-            f"The prompt needs {chunks:,} chunks of tokens over all its variants, the limit is "
-            f"{CHUNK_LIMIT}; shorten it, or use fewer BREAKs or alternations."
+            f"The prompt needs more than {CHUNK_LIMIT} chunks of tokens over all its variants; "
+            "shorten it, or use fewer BREAKs or alternations."
         )
 
 

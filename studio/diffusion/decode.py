@@ -20,7 +20,9 @@ def decode(vae: Any, latents: torch.Tensor) -> list[Image.Image]:
     """
     pixels = _decode(vae, latents)
     if not torch.isfinite(pixels).all() and next(vae.parameters()).dtype != torch.float32:
-        log.warning("The autoencoder overflowed in half precision; it stays in float32 from now on.")
+        log.warning(
+            "The autoencoder overflowed in half precision; it stays in float32 from now on."
+        )
         vae.to(torch.float32)
         pixels = _decode(vae, latents)
     if not torch.isfinite(pixels).all():

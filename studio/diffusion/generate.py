@@ -117,7 +117,9 @@ class _Run:
     def prepare(cls, request: GenerationRequest, entry: ModelEntry, pipe: Any) -> "_Run":
         assert entry.family is not None
         encoders = [(getattr(pipe, t), getattr(pipe, e)) for t, e in entry.family.encoders]
-        guidance = PromptGuidance(encoders, request)
+        guidance = PromptGuidance(
+            encoders, request, bool(pipe.config.get("force_zeros_for_empty_prompt"))
+        )
         first = _scheduler(request, pipe)
         seeds = seeds_of(
             request.seed, request.variation_seed, request.variation_strength, request.image_count
@@ -131,7 +133,8 @@ class _Run:
 
     def noise(self, seeds: list[Seeds]) -> tuple[torch.Tensor, list[torch.Generator]]:
         """Starting noise (b, c, h, w) on the device, float32, and each picture's generator."""
-        assert self.request.width and self.request.height
+        assert self.request.width
+        assert self.request.height
         factor = self.entry.factor
         shape = (
             self.pipe.vae.config.latent_channels,
@@ -171,7 +174,7 @@ class _Run:
 
 
 def _scheduler(request: GenerationRequest, pipe: Any) -> Any:
-    scheduler = build_scheduler(request.sampler, request.schedule, pipe.scheduler.config)
+    scheduler: Any = build_scheduler(request.sampler, request.schedule, pipe.scheduler.config)
     scheduler.set_timesteps(request.steps, device=pipe.device)
     return scheduler
 
@@ -213,6 +216,6 @@ def _memory_in_words(request: GenerationRequest) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
-            f"A batch of {request.batch_size} at {request.width}x{request.height} does not fit into "
-            "the device's memory; choose a smaller size or batch."
+            f"A batch of {request.batch_size} at {request.width}x{request.height} does not fit "
+            "into the device's memory; choose a smaller size or batch."
         ) from error

@@ -31,9 +31,12 @@ Predict = Callable[[torch.Tensor, torch.Tensor, Conditions], torch.Tensor]
 
 
 class PromptGuidance:
-    """The conditions of a request's prompts, encoded once and looked up by step."""
+    """The conditions of a request's prompts, encoded once and looked up by step.
 
-    def __init__(self, encoders: Encoders, request: GenerationRequest):
+    zero_empty: an empty negative prompt is all zeros, as SDXL was trained with.
+    """
+
+    def __init__(self, encoders: Encoders, request: GenerationRequest, zero_empty: bool = False):
         self._steps = request.steps
         self._prompt = PromptStates(
             encoders, plan(request.prompt, request.steps), request.clip_skip
@@ -43,18 +46,20 @@ class PromptGuidance:
             plan(request.negative_prompt, request.steps, composable=False),
             request.clip_skip,
         )
-        self._stacked: dict[tuple[int, ...], Conditions] = {}
+        self._zero_negative = zero_empty and not request.negative_prompt
+        self._last: tuple[tuple[object, ...], Conditions] | None = None
 
     def at(self, position: float) -> Conditions:
         """What holds at a position in the run, from 0 to just below 1."""
         step = int(position * self._steps) + 1
         ((_, negative),) = self._negative.at(step)
         weights, parts = zip(*self._prompt.at(step), strict=True)
-        states = [negative, *parts]
-        key = tuple(id(each) for each in states)
-        if key not in self._stacked:
-            self._stacked[key] = _stack(states, self._prompt.empty, weights)
-        return self._stacked[key]
+        key = (negative, *parts)
+        # Most prompts never change; those that do are stacked anew, for many of them are large.
+        if self._last is None or any(a is not b for a, b in zip(self._last[0], key, strict=True)):
+            first = _zeros_like(negative) if self._zero_negative else negative
+            self._last = key, _stack([first, *parts], self._prompt.empty, weights)
+        return self._last[1]
 
 
 def guided(
@@ -87,3 +92,8 @@ def _stack(states: list[TextStates], empty: TextStates, weights: tuple[float, ..
         torch.cat(pooled) if pooled else None,
         weights,
     )
+
+
+def _zeros_like(states: TextStates) -> TextStates:
+    pooled = None if states.pooled is None else torch.zeros_like(states.pooled)
+    return TextStates(torch.zeros_like(states.embeds), pooled)

@@ -43,7 +43,7 @@ class Previewer:
         return Preview(image=stream.getvalue(), step=step)
 
     def pixels(self, vae: torch.nn.Module, latents: torch.Tensor) -> torch.Tensor:
-        """RGB in 0 to 1 of latents (b, c, h, w): (b, 3, h, w), or larger from a tiny autoencoder."""
+        """RGB in 0 to 1, (b, 3, h, w), of latents (b, c, h, w); more from a tiny autoencoder."""
         if self._taesd is not None and _fits(self._taesd, latents):
             weight = next(self._taesd.parameters())
             decoded = self._taesd.decode(latents.to(weight)).sample  # type: ignore[operator]
@@ -107,4 +107,4 @@ def installed_taesd(models: Path) -> torch.nn.Module | None:
 
 
 def _fits(taesd: torch.nn.Module, latents: torch.Tensor) -> bool:
-    return taesd.config.latent_channels == latents.shape[1]  # type: ignore[union-attr]
+    return bool(taesd.config.latent_channels == latents.shape[1])  # type: ignore[union-attr]

@@ -5,9 +5,9 @@ What is stored is then all that the pixels depend on, and every refusal comes be
 
 import random
 
-from studio.diffusion.prompt import plan
+from studio.diffusion.prompt import parse_weights, plan
 from studio.diffusion.samplers import check_schedule
-from studio.errors import RequestError
+from studio.errors import PromptError, RequestError
 from studio.models.catalogue import Catalogue, ModelEntry
 from studio.requests import SEED_LIMIT, GenerationRequest
 
@@ -22,8 +22,8 @@ def resolve_generation(request: GenerationRequest, catalogue: Catalogue) -> Gene
     """
     entry = catalogue.usable(request.model)
     check_schedule(request.sampler, request.schedule)
-    plan(request.prompt, request.steps)
-    plan(request.negative_prompt, request.steps, composable=False)
+    _check_prompt("prompt", request)
+    _check_prompt("negative_prompt", request)
     size = {"width": request.width or entry.width, "height": request.height or entry.height}
     for field, value in size.items():
         _check_multiple(field, value, entry)
@@ -43,6 +43,15 @@ def of_one_picture(request: GenerationRequest, seed: int, variation: int) -> Gen
     return request.model_copy(
         update={"seed": seed, "variation_seed": variation, "batch_size": 1, "batch_count": 1}
     )
+
+
+def _check_prompt(field: str, request: GenerationRequest) -> None:
+    composable = field == "prompt"
+    try:
+        for text in plan(getattr(request, field), request.steps, composable=composable).texts():
+            parse_weights(text)
+    except PromptError as error:
+        raise PromptError(str(error), field=field) from None
 
 
 def _drawn(seed: int) -> int:

@@ -16,12 +16,14 @@ from studio.requests import Sampler, Schedule
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
-_SIGMAS = {
+_SIGMAS: dict[Schedule, Mapping[str, object]] = {
     Schedule.KARRAS: {"use_karras_sigmas": True},
     Schedule.EXPONENTIAL: {"use_exponential_sigmas": True},
     Schedule.BETA: {"use_beta_sigmas": True},
 }
-_TRAILING = {Schedule.SGM_UNIFORM: {"timestep_spacing": "trailing"}}
+_TRAILING: dict[Schedule, Mapping[str, object]] = {
+    Schedule.SGM_UNIFORM: {"timestep_spacing": "trailing"}
+}
 _CLEARED = {
     "use_karras_sigmas": False,
     "use_exponential_sigmas": False,
@@ -99,7 +101,7 @@ def build_scheduler(
 
     check_schedule(sampler, schedule)
     entry = SAMPLERS[sampler]
-    choice = {**_SIGMAS, **_TRAILING}.get(schedule, {})
+    choice: Mapping[str, object] = {**_SIGMAS, **_TRAILING}.get(schedule, {})
     scheduler_class = getattr(diffusers, entry.scheduler)
     merged = {**config, **(_CLEARED if choice else {}), **entry.fixed, **choice}
     return scheduler_class.from_config(merged)

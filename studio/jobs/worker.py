@@ -149,7 +149,7 @@ class Worker:
         self._thread.start()
 
     def stop(self, seconds: float = 30.0) -> None:
-        """Interrupt the running job and wait for the thread; queued jobs stay for the next start."""
+        """Interrupt the running job and wait for the thread; queued jobs stay queued."""
         self._closing.set()
         if self._current:
             self._queue.live(self._current)[1].cancel()

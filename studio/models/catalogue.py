@@ -15,6 +15,8 @@ from studio.requests import Sampler
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 _CARD = "atelier.toml"
 _INDEX = "model_index.json"
+_NONSENSE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
+"""What reading a damaged folder may raise: one of these must not hide all other models."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Catalogue:
         for folder, embedded in ((self._embedded, True), (self._own, False)):
             for index in sorted(folder.glob(f"*/{_INDEX}")):
                 name = index.parent.name
-                entry = _entry(name if name not in found else f"{name} (own)", index.parent, embedded)
+                entry = _entry(
+                    name if name not in found else f"{name} (own)", index.parent, embedded
+                )
                 found[entry.id] = entry
         return list(found.values())
 
@@ -103,7 +107,7 @@ def _sha256(files: tuple[tuple[Path, int], ...]) -> str:
 def _entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
     try:
         return _read_entry(model_id, folder, embedded)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except _NONSENSE as error:
         problem = (
             f"Model {model_id!r} cannot be read ({type(error).__name__}: {error}); "
             f"copy it to {folder} again."

@@ -149,7 +149,7 @@ def _remembered(notes: Path) -> Dtype:
     if not isinstance(known, dict) or known.get(key) not in ("float32", "bfloat16"):
         known = {key: faster_cpu_dtype()}
         notes.write_text(json.dumps(known))
-    return known[key]  # type: ignore[no-any-return]
+    return known[key]
 
 
 def faster_cpu_dtype(rounds: int = 7) -> Dtype:

@@ -22,7 +22,8 @@ _HEADROOM = 1.1
 class DiffusionLoader:
     """Loads the catalogue's diffusion models: safetensors only, never from the network.
 
-    device: tells the device once torch may be imported. attention: "sdpa" (torch's own) or "xformers".
+    device: tells the device once torch may be imported.
+    attention: "sdpa" (torch's own) or "xformers".
     """
 
     def __init__(self, catalogue: Catalogue, device: Callable[[], Device], attention: str):
@@ -44,7 +45,10 @@ class DiffusionLoader:
         """The text-to-image pipeline on the device, in evaluation mode."""
         import diffusers
         import torch
+        from huggingface_hub.errors import StrictDataclassError
+        from safetensors import SafetensorError
 
+        damaged = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
         entry = self._catalogue.usable(model_id)
         assert entry.family is not None
         pipeline_class = getattr(diffusers, entry.family.pipeline)
@@ -59,10 +63,10 @@ class DiffusionLoader:
             pipe.to(self._device().name)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
-                f"{entry.title} did not fit on {self._device().label}; close other programs that use "
-                "it or choose a smaller model."
+                f"{entry.title} did not fit on {self._device().label}; close other programs that "
+                "use it or choose a smaller model."
             ) from error
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (*damaged, SafetensorError, StrictDataclassError) as error:
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
                 f"{entry.title} could not be loaded from {entry.folder} ({first}); copy it again."
@@ -94,7 +98,9 @@ class DiffusionLoader:
             "inpaint": lambda: diffusers.AutoPipelineForInpainting.from_pipe(model),
         }
         if task not in views:
-            raise ModelError(f"There is no task {task!r}; there are {', '.join(filter(None, views))}.")
+            raise ModelError(
+                f"There is no task {task!r}; there are {', '.join(filter(None, views))}."
+            )
         return views[task]()
 
 
@@ -109,7 +115,7 @@ def _stored_width(entry: ModelEntry) -> int:
     return 4 if "F32" in kinds else 2
 
 
-def _use_xformers(pipe: "DiffusionPipeline") -> None:
+def _use_xformers(pipe: Any) -> None:
     try:
         pipe.enable_xformers_memory_efficient_attention()
     except (ImportError, ModuleNotFoundError, ValueError) as error:

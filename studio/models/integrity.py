@@ -12,7 +12,7 @@ def folder_problem(folder: Path) -> str:
     """One sentence on what is missing or damaged in a diffusers folder, or ""."""
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"Model folder {folder} has no readable {_INDEX} ({error}); copy it again."
     for name, value in index.items():
         if name.startswith("_") or not isinstance(value, list) or value[0] is None:
@@ -36,8 +36,18 @@ def file_problem(path: Path) -> str:
             if length > min(size - 8, _LONGEST_HEADER):
                 return f"{path.name} is cut off"
             header = json.loads(stream.read(length))
-        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
+        end = max(
+            (v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0
+        )
+    except (
+        OSError,
+        ValueError,
+        struct.error,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         return f"{path.name} is not a safetensors file"
     return "" if size == 8 + length + end else f"{path.name} is cut off"
 
@@ -46,7 +56,8 @@ def _component_problem(folder: Path, class_name: str) -> str:
     if not folder.is_dir():
         return f"{folder.name}/ is missing"
     if not _has_weights(class_name):
-        return ""
+        # Without files some tokenizers come up empty instead of failing.
+        return "" if any(folder.iterdir()) else f"{folder.name}/ is empty"
     if not (folder / "config.json").is_file():
         return f"{folder.name}/config.json is missing"
     files = sorted(folder.glob("*.safetensors"))

@@ -101,14 +101,15 @@ class ModelManager:
         """
         slot = self._take(spec, on_load)
         try:
-            if spec.task not in slot.views:
-                slot.views[spec.task] = self._loaders[spec.kind].view(slot.model, spec.task)
-            yield slot.views[spec.task]
+            view = slot.views.get(spec.task)
+            if view is None:
+                view = self._loaders[spec.kind].view(slot.model, spec.task)
+                view = slot.views.setdefault(spec.task, view)
+            yield view
         finally:
             with self._changed:
                 slot.users -= 1
-                self._clock += 1
-                slot.last_use = self._clock
+                self._touch(slot)
                 self._changed.notify_all()
 
     def held(self) -> list[Held]:
@@ -144,11 +145,20 @@ class ModelManager:
                 return slot
             evicted = self._make_room(title, needed, budget)
             slot = self._slots[key] = _Slot(title, needed, users=1)
-        if evicted:
-            log.info("Unloaded %s to make room for %s.", ", ".join(evicted), title)
-            self._release()
-        on_load(title)
-        self._load(key, slot, loader)
+            self._touch(slot)
+        try:
+            if evicted:
+                log.info("Unloaded %s to make room for %s.", ", ".join(evicted), title)
+                self._release()
+            on_load(title)
+            model = loader.load(spec.id)
+            size = loader.measure(model)
+        except BaseException:
+            self._abandon(key)
+            raise
+        with self._changed:
+            slot.model, slot.bytes = model, size
+            self._changed.notify_all()
         return slot
 
     def _pin(self, key: Key) -> _Slot | None:
@@ -157,21 +167,20 @@ class ModelManager:
             self._changed.wait()
         if slot is not None:
             slot.users += 1
+            self._touch(slot)
         return slot
 
-    def _load(self, key: Key, slot: _Slot, loader: Loader) -> None:
-        try:
-            model = loader.load(key[1])
-            size = loader.measure(model)
-        except BaseException:
-            with self._changed:
-                del self._slots[key]
-                self._changed.notify_all()
-            self._release()
-            raise
+    def _touch(self, slot: _Slot) -> None:
+        """Make the slot the one used last; the caller holds the lock."""
+        self._clock += 1
+        slot.last_use = self._clock
+
+    def _abandon(self, key: Key) -> None:
+        """Forget a load that failed, so that whoever waits for it tries again."""
         with self._changed:
-            slot.model, slot.bytes = model, size
+            del self._slots[key]
             self._changed.notify_all()
+        self._release()
 
     def _make_room(self, title: str, needed: int, budget: int) -> list[str]:
         """Evict idle models until `needed` fits; the caller holds the lock."""

@@ -82,6 +82,8 @@ def _sentence(path: Path, error: BaseException | None) -> str:
             )
         if "locked" in text:
             return f"The database {path} is locked by another program; close it and try again."
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+    if isinstance(error, sqlite3.DatabaseError) and (
+        "malformed" in text or "not a database" in text
+    ):
         return f"The database {path} is damaged ({text}); move it away and start again."
     return f"The database {path} reports: {text}."

@@ -141,7 +141,9 @@ class OutputTable:
             values["model"] = model
         clause = " AND ".join(where)
         with self._database.read() as db:
-            total = db.execute(text(f"SELECT count(*) FROM outputs WHERE {clause}"), values).scalar()
+            total = db.execute(
+                text(f"SELECT count(*) FROM outputs WHERE {clause}"), values
+            ).scalar()
             rows = db.execute(
                 text(
                     f"SELECT * FROM outputs WHERE {clause}"

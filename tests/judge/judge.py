@@ -26,6 +26,7 @@ REFERENCES = HERE / "references"
 PROJECTION = HERE / "projection.npz"
 
 SIDE = 64  # px: every picture is cropped to what stands out and brought to this size
+FRAME = [0, 1, 2, -3, -2, -1]  # the outermost rows and columns
 STANDS_OUT = 0.12  # RGB distance from the background, of at most sqrt(3)
 WEIGHTS = {"edges 8x8": 1.0, "edges 4x4": 1.0, "mask": 0.5, "light": 0.3, "colours": 0.2}
 NOISE = 0.65  # sparsity of edges: references reach 0.60, blurred white noise starts at 0.69
@@ -54,9 +55,8 @@ def pixels(image: Image.Image, side: int) -> np.ndarray:
 
 
 def background(a: np.ndarray) -> np.ndarray:
-    """The median colour of the outermost three rows and columns."""
-    edge = (a[:3], a[-3:], a[:, :3], a[:, -3:])
-    return np.median(np.concatenate([part.reshape(-1, 3) for part in edge]), axis=0)
+    """The median colour of the frame."""
+    return np.median(np.concatenate([a[FRAME].reshape(-1, 3), a[:, FRAME].reshape(-1, 3)]), axis=0)
 
 
 def foreground(a: np.ndarray, ground: np.ndarray) -> np.ndarray:
@@ -75,10 +75,15 @@ def silhouette(mask: np.ndarray) -> np.ndarray:
 
 
 def centred(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Crop to what stands out, make it square: (SIDE, SIDE, 3) and the background colour."""
+    """Crop to what stands out, make it square: (SIDE, SIDE, 3) and the background colour.
+
+    Marks in the frame that defines the background do not stand out: autoencoders leave some in
+    the corners.
+    """
     a = pixels(image, 128)
     ground = background(a)
     mask = foreground(a, ground)
+    mask[FRAME] = mask[:, FRAME] = False
     rows, columns = (np.flatnonzero(mask.mean(axis) > 0.015) for axis in (1, 0))
     if len(rows) == 0 or len(columns) == 0:
         return pixels(image, SIDE), ground

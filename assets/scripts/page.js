@@ -1,0 +1,36 @@
+// Loaded once with the page: theme, keys, and which jobs belong to this browser tab.
+() => {
+  const store = (area, key, value) => { try { area.setItem(key, value); } catch { /* private mode */ } };
+  const read = (area, key) => { try { return area.getItem(key); } catch { return null; } };
+  window.atelier = {
+    theme(name) {
+      document.body.classList.toggle("dark", name === "dark");
+      store(localStorage, "atelier-theme", name);
+    },
+    // A tab keeps its own jobs over a reload; a new tab begins with the last job of the browser.
+    jobs() {
+      return read(sessionStorage, "atelier-jobs") || read(localStorage, "atelier-jobs") || "[]";
+    },
+    remember(ids) {
+      store(sessionStorage, "atelier-jobs", JSON.stringify(ids));
+      store(localStorage, "atelier-jobs", JSON.stringify(ids.slice(-1)));
+    },
+  };
+  const chosen = read(localStorage, "atelier-theme");
+  if (chosen) window.atelier.theme(chosen);
+  const press = (id) => {
+    const root = document.getElementById(id);
+    const button = root && (root.matches("button") ? root : root.querySelector("button"));
+    if (button && !button.disabled && button.offsetParent) button.click();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]")) return;
+    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+      event.preventDefault();
+      // The text box reports its text when it is left.
+      const active = document.activeElement;
+      if (active && active.blur) { active.blur(); active.focus(); }
+      setTimeout(() => press("at-run"), 60);
+    } else if (event.key === "Escape") press("at-cancel");
+  }, true);
+}

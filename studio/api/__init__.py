@@ -1,0 +1,1 @@
+"""HTTP routes: one of the two doors."""

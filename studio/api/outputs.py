@@ -1,0 +1,82 @@
+"""Routes for saved pictures, by id only: no path ever comes from a client."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import FileResponse
+from pydantic import BaseModel
+
+from studio.errors import AtelierError, NotFound
+from studio.services import Services
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    # A picture never changes under its id, so a browser need not ask twice.
+    "Cache-Control": "private, max-age=31536000, immutable",
+}
+_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+
+
+class OutputInfo(BaseModel):
+    """What is known of a saved picture; created_at is seconds since 1970."""
+
+    id: int
+    created_at: float
+    width: int
+    height: int
+    bytes: int
+    seed: int
+    model: str
+    prompt: str
+    negative_prompt: str
+    infotext: str
+    trashed: bool
+    name: str
+
+
+def build_router(services: Services) -> APIRouter:
+    """Routes under /outputs."""
+    router = APIRouter(prefix="/outputs", tags=["outputs"])
+    outputs = services.outputs
+
+    @router.get("/{output_id}/image")
+    def image(output_id: int) -> FileResponse:
+        """The picture, for showing."""
+        return _file(lambda: outputs.path(output_id))
+
+    @router.get("/{output_id}/thumbnail")
+    def thumbnail(output_id: int) -> FileResponse:
+        """The picture made small."""
+        return _file(lambda: outputs.thumbnail(output_id))
+
+    @router.get("/{output_id}/download")
+    def download(output_id: int) -> FileResponse:
+        """The picture, for saving under its own name."""
+        response = _file(lambda: outputs.path(output_id))
+        name = Path(response.path).name
+        response.headers["Content-Disposition"] = f'attachment; filename="atelier-{name}"'
+        return response
+
+    @router.get("/{output_id}")
+    def info(output_id: int) -> OutputInfo:
+        """Settings and facts of the picture."""
+        try:
+            row = outputs.get(output_id)
+        except NotFound as error:
+            raise HTTPException(404, str(error)) from None
+        fields = {k: v for k, v in asdict(row).items() if k in OutputInfo.model_fields}
+        return OutputInfo(**fields, trashed=row.trashed_at is not None, name=Path(row.file).name)
+
+    return router
+
+
+def _file(find) -> FileResponse:  # type: ignore[no-untyped-def]
+    try:
+        path = find()
+    except NotFound as error:
+        raise HTTPException(404, str(error)) from None
+    except AtelierError as error:
+        raise HTTPException(500, str(error)) from None
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)

@@ -1,0 +1,1 @@
+"""The Gradio page: one of two doors. Layout, then wiring, no work."""

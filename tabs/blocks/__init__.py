@@ -1,0 +1,1 @@
+"""Groups of components that several tabs use."""

@@ -1,0 +1,52 @@
+"""The prompt boxes with their token counts, examples and the buttons that start and stop."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from studio.models.catalogue import ModelEntry
+from tabs.theme import script
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Components of the group."""
+
+    prompt: gr.Textbox
+    negative: gr.Textbox
+    prompt_count: gr.HTML
+    negative_count: gr.HTML
+    examples: gr.HTML
+    run: gr.Button
+    skip: gr.Button
+    cancel: gr.Button
+
+
+def build(entry: ModelEntry) -> Prompts:
+    """Lay the group out, with the model's own examples."""
+    prompt = gr.Textbox(
+        label="Prompt",
+        lines=3,
+        max_lines=10,
+        placeholder=entry.examples[0] if entry.examples else "",
+        elem_id="at-prompt",
+    )
+    prompt_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
+    examples = gr.HTML(
+        list(entry.examples),
+        html_template='<div class="at-examples" role="group" aria-label="Examples"></div>',
+        js_on_load=script("chips"),
+        padding=False,
+    )
+    with gr.Row(elem_id="at-run-row"):
+        run = gr.Button("Generate", variant="primary", scale=3, elem_id="at-run", min_width=120)
+        skip = gr.Button("Skip", scale=1, elem_id="at-skip", min_width=72)
+        cancel = gr.Button("Cancel", scale=1, elem_id="at-cancel", min_width=72)
+    negative = gr.Textbox(label="Negative prompt", lines=1, max_lines=6, elem_id="at-negative")
+    negative_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
+    return Prompts(prompt, negative, prompt_count, negative_count, examples, run, skip, cancel)
+
+
+def counter(count: int, limit: int) -> str:
+    """A token count as people read it; nothing before anything is typed."""
+    return f"{count} of {limit} tokens" if count else ""

@@ -1,0 +1,182 @@
+"""The stage: the running job with its preview, and the pictures of this page below it."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import gradio as gr
+
+from studio.errors import NotFound
+from studio.events import (
+    Event,
+    Failed,
+    Finished,
+    Loading,
+    Notice,
+    Preview,
+    Progress,
+    Queued,
+    Saved,
+    Stopped,
+)
+from studio.jobs.queue import JobQueue
+from tabs.theme import script
+
+_SHOWN = 60
+_TEMPLATE = """
+<div class="at-stage">
+  <div class="at-message" role="alert" hidden></div>
+  <div class="at-canvas">
+    <img alt="" hidden>
+    <div class="at-empty"><strong>Describe a picture</strong>
+      Write what you want to see and press Generate, or drop a picture that was made here or in
+      another tool to get its settings back.</div>
+    <div class="at-progress" role="status" hidden>
+      <div class="row"><span class="what"></span><span class="left"></span></div>
+      <div class="bar"><i></i></div>
+    </div>
+  </div>
+  <div class="at-strip" role="group" aria-label="Pictures of this page"></div>
+  <div class="at-acts" hidden>
+    <a class="at-act download" download>Download</a>
+    <button type="button" class="at-act" data-act="use">Use settings</button>
+    <button type="button" class="at-act" data-act="seed">Reuse seed</button>
+    <button type="button" class="at-act" data-act="copy">Copy settings</button>
+  </div>
+  <details class="at-facts" hidden><summary>Settings of this picture</summary><pre></pre></details>
+  <dialog class="at-viewer"><img alt="">
+    <button type="button" class="at-icon" aria-label="Close">&#10005;</button></dialog>
+</div>
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the stage shows; items are ids of pictures, newest first."""
+
+    job: str = ""
+    status: str = ""
+    active: bool = False
+    fraction: float = 0.0
+    text: str = ""
+    left: str = ""
+    preview: str = ""
+    message: str = ""
+    tone: str = ""
+    items: tuple[int, ...] = ()
+
+    def as_value(self) -> dict[str, object]:
+        """The component's value."""
+        return asdict(self)
+
+
+@dataclass
+class PageJobs:
+    """The jobs of one open page, oldest first, and the one that it follows."""
+
+    ids: list[str]
+    current: str = ""
+
+
+def build() -> gr.HTML:
+    """Lay the stage out."""
+    return gr.HTML(
+        View().as_value(), html_template=_TEMPLATE, js_on_load=script("stage"), elem_id="at-stage"
+    )
+
+
+def follow(queue: JobQueue, page: PageJobs, heartbeat: float = 5.0) -> Iterator[View]:
+    """What the stage shows while the page's jobs run, one after the other, to the end.
+
+    A job that was added meanwhile is followed too. Jobs that are gone are passed over.
+    """
+    view = View(items=_items(queue, page))
+    at = 0
+    while at < len(page.ids):
+        job_id = page.ids[at]
+        at += 1
+        try:
+            if queue.get(job_id).status.is_final and at < len(page.ids):
+                continue
+            page.current = job_id
+            view = replace(View(items=view.items), job=job_id, active=True, message="")
+            for event in queue.follow(job_id, heartbeat):
+                if event is not None:
+                    view = fold(view, event)
+                    yield view
+        except NotFound:
+            continue
+    if not page.ids:
+        yield view
+
+
+def fold(view: View, event: Event) -> View:
+    """The view after an event."""
+    match event:
+        case Queued(position=position):
+            text = "Next in line" if position == 1 else f"Waiting, {position - 1} before you"
+            return replace(view, status="queued", text=text, left="")
+        case Loading(model=model):
+            return replace(view, status="loading", text=f"Loading {model} …", left="")
+        case Progress():
+            text = f"Step {event.step} of {event.steps}"
+            if event.items > 1:
+                text += f" · {event.label or 'batch'} {event.item} of {event.items}"
+            left = "" if event.seconds_left is None else duration(event.seconds_left) + " left"
+            return replace(view, status="running", text=text, left=left, fraction=event.fraction)
+        case Preview(image=image):
+            source = "data:image/webp;base64," + base64.b64encode(image).decode()
+            return replace(view, preview=source)
+        case Saved(output_id=output_id):
+            return replace(view, preview="", items=_with(view.items, (output_id,)))
+        case Notice(text=text):
+            return replace(view, message=text, tone="note")
+        case _:
+            return _ended(view, event)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "8 s", "2 min 5 s", "1 h 10 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _ended(view: View, event: Finished | Failed | Stopped) -> View:
+    message, tone, status = view.message, view.tone, event.type
+    if isinstance(event, Failed):
+        message, tone = event.reason, ""
+    elif isinstance(event, Stopped):
+        status = event.status  # type: ignore[assignment]
+        kept = len(event.outputs)
+        message = "Cancelled." if status == "cancelled" else "The server was stopped in mid-job."
+        if kept:
+            message += f" {kept} finished picture{'s' if kept > 1 else ''} kept."
+        tone = "note"
+    return replace(
+        view,
+        active=False,
+        status=status,
+        preview="",
+        text="",
+        left="",
+        message=message,
+        tone=tone,
+        items=_with(view.items, event.outputs),
+    )
+
+
+def _items(queue: JobQueue, page: PageJobs) -> tuple[int, ...]:
+    items: tuple[int, ...] = ()
+    for job_id in page.ids:
+        items = _with(items, queue.outputs(job_id))
+    return items
+
+
+def _with(items: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
+    fresh = tuple(reversed([item for item in new if item not in items]))
+    return (*fresh, *items)[:_SHOWN]

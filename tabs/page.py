@@ -1,0 +1,73 @@
+"""The whole page: header, tabs, and the web application that serves them."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+# Gradio would otherwise ask other hosts, and sum up its own statistics after every event.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
+
+import gradio as gr
+from fastapi import FastAPI
+
+from studio import __version__
+from studio.api import outputs, status
+from studio.services import Services
+from tabs import gallery, generate
+from tabs.blocks import header
+from tabs.theme import ICON, css, script, theme
+
+
+def build_page(services: Services) -> gr.Blocks:
+    """All components first, then all wiring."""
+    with gr.Blocks(title="Atelier", analytics_enabled=False, fill_width=True) as page:
+        top = header.build(services)
+        with gr.Tabs(elem_id="at-tabs") as tabs:
+            with gr.Tab("Generate", id="generate"):
+                generate_view = generate.build(services, top.model)
+            with gr.Tab("Gallery", id="gallery") as gallery_tab:
+                gallery_view = gallery.build()
+        handlers = generate.wire(generate_view, services, page)
+        gallery.wire(gallery_view, services, gallery_tab)
+
+        def send(event: gr.EventData) -> list[object]:
+            return [*handlers.use_settings(event), gr.Tabs(selected="generate")]
+
+        gallery_view.detail.use_settings(
+            send, None, [*generate_view.form.outputs, tabs], queue=False, **generate.QUIET
+        )
+    return page
+
+
+def build_app(services: Services) -> FastAPI:
+    """The web application; its start takes up the queue and warms up."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.start()
+        yield
+
+    app = FastAPI(title="Atelier", version=__version__, lifespan=lifespan)
+    app.include_router(outputs.build_router(services))
+    app.include_router(status.build_router(services))
+    page = build_page(services)
+    page.queue(default_concurrency_limit=None, api_open=False)
+    return gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        root_path=services.settings.root_path or None,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        show_error=True,
+        max_file_size=services.settings.max_upload or None,
+        favicon_path=str(ICON),
+        theme=theme(),
+        css=css(),
+        js=script("page"),
+    )
