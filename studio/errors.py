@@ -62,12 +62,15 @@ def from_os_error(error: OSError, doing: str) -> StorageError:
     """
     import errno
 
+    in_the_way = "a file is in the way; move it or choose another data folder (ATELIER_DATA_DIR)"
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and try again",
         errno.EDQUOT: "the disk quota is used up; free some space and try again",
         errno.EROFS: "the file system is read-only; choose another data folder (ATELIER_DATA_DIR)",
         errno.EACCES: "permission is denied; choose another data folder (ATELIER_DATA_DIR)",
         errno.EPERM: "permission is denied; choose another data folder (ATELIER_DATA_DIR)",
+        errno.EEXIST: in_the_way,
+        errno.ENOTDIR: in_the_way,
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return StorageError(f"Could not {doing}: {reason}.")

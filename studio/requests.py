@@ -122,11 +122,18 @@ def label(field: str) -> str:
 
 def _sentence(kind: type[Request], name: str, error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return f"{name!r} is no setting of this request; known are {', '.join(kind.model_fields)}."
+        known = ", ".join(kind.model_fields)
+        return f"{_shown(name)} is no setting of this request; known are {known}."
     if error["type"] == "value_error":
         return f"{label(name)} {error['msg'].removeprefix('Value error, ')}."
-    shown = repr(error["input"])
-    if len(shown) > 60:
-        shown = f"{shown[:40]}… ({len(shown):,} characters)"
     rule = error["msg"].replace("Input should", "must").replace("String should", "must")
-    return f"{label(name)} {rule}, but is {shown}."
+    return f"{label(name) or 'The request'} {rule}, but is {_shown(error['input'])}."
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in a message; of a long one only the start."""
+    shown = repr(value)
+    if len(shown) <= 60:
+        return shown
+    size = len(value) if isinstance(value, str) else len(shown)
+    return f"{shown[:40]}… ({size:,} characters)"

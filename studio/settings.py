@@ -32,11 +32,21 @@ def _bytes(value: Any) -> Any:
         raise ValueError("should be a size such as 6GB, 512MiB or 0 for automatic") from None
 
 
+def _named(value: Any) -> Any:
+    """Refuse the empty path, which would be the working folder."""
+    if value == "" or "\0" in str(value):
+        raise ValueError("should be the path of a folder")
+    return value
+
+
 def _folder(path: Path) -> Path:
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("should be the path of a folder; there is no such user") from None
 
 
-Folder = Annotated[Path, AfterValidator(_folder)]
+Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(_folder)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
 
 
@@ -115,6 +125,10 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{settings_file()} cannot be read ({error.strerror}); correct it or remove it."
+        ) from None
     except ValueError as error:  # TOML syntax
         raise SettingsError(
             f"{settings_file()} is not valid TOML ({error}); correct it or remove it."

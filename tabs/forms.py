@@ -21,7 +21,7 @@ class Form:
 
     def __init__(self, request: type[Request], fields: Mapping[str, Component]):
         self._request = request
-        self.fields = dict(fields)
+        self.fields: dict[str, Any] = dict(fields)  # events differ by component
 
     @property
     def inputs(self) -> set[Component]:

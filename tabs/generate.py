@@ -43,16 +43,17 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
     """Lay the tab out; `model` is the header's picker and one of the form's fields."""
     entry = services.catalogue.get("")
     with gr.Row(elem_id="at-main"):
-        with gr.Column(scale=0, min_width=400, elem_id="at-left"):
+        with gr.Column(min_width=0, elem_id="at-words"):
             words = prompts.build(entry)
+        with gr.Column(min_width=0, elem_id="at-result"):
+            right = stage.build()
+        with gr.Column(min_width=0, elem_id="at-settings"):
             fields = _sampling(entry)
             sizes = size.build(entry)
             seeds = seed.build()
             fields |= _more()
             drop = drop_zone.build()
             read_prompt = gr.Button("Read settings pasted into the prompt", size="sm")
-        with gr.Column(scale=1, min_width=320, elem_id="at-right"):
-            right = stage.build()
     fields |= {
         "model": model,
         "prompt": words.prompt,
@@ -103,8 +104,12 @@ def _sampling(entry: ModelEntry) -> dict[str, Any]:
 def _more() -> dict[str, Any]:
     with gr.Row():
         fields: dict[str, Any] = {
-            "batch_count": slider("batch_count", 1, 1, min_width=150, elem_id="at-batch-count"),
-            "batch_size": slider("batch_size", 1, 1, min_width=150, elem_id="at-batch-size"),
+            "batch_count": slider(
+                "batch_count", 1, 1, min_width=150, buttons=[], elem_id="at-batch-count"
+            ),
+            "batch_size": slider(
+                "batch_size", 1, 1, min_width=150, buttons=[], elem_id="at-batch-size"
+            ),
         }
     with gr.Accordion("Variation", open=False):
         fields["variation_strength"] = slider("variation_strength", 0, 0.01)
@@ -364,7 +369,7 @@ def _wire_settings(view: GenerateView, handlers: Handlers, page: gr.Blocks) -> N
     view.stage.reuse_seed(handlers.reuse_seed, None, [view.seed.seed], **quick)
     names = json.dumps(list(view.form.fields))
     gr.on(
-        [component.change for component in view.form.outputs],
+        [component.change for component in view.form.fields.values()],
         None,
         view.form.outputs,
         [view.saved],

@@ -57,6 +57,10 @@ const draw = () => {
   bar.style.width = (100 * (state.fraction || 0)).toFixed(1) + "%";
   text.textContent = state.text || "";
   left.textContent = state.left || "";
+  for (const id of ["at-cancel", "at-skip"]) {
+    const button = document.getElementById(id);
+    if (button) button.disabled = !state.active;
+  }
   message.hidden = !state.message;
   message.textContent = state.message || "";
   message.classList.toggle("note", state.tone === "note");

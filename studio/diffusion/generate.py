@@ -84,6 +84,7 @@ class Generation:
         # Some samplers evaluate twice a step: people count the steps that they asked for.
         steps = run.request.steps
         number = -(-step.index * steps // step.count)
+        before = -(-(step.index - 1) * steps // step.count)
         context.emit(
             Progress(
                 step=number,
@@ -94,7 +95,7 @@ class Generation:
             )
         )
         every = run.request.preview_every
-        if every and step.index % every == 0 and step.index < step.count:
+        if every and number % every == 0 and before < number < steps:
             context.emit(
                 self._previewer.event(run.pipe.vae, step.clean(), run.entry.factor, number)
             )
@@ -174,9 +175,9 @@ class _Run:
 
 
 def _scheduler(request: GenerationRequest, pipe: Any) -> Any:
-    scheduler: Any = build_scheduler(request.sampler, request.schedule, pipe.scheduler.config)
-    scheduler.set_timesteps(request.steps, device=pipe.device)
-    return scheduler
+    return build_scheduler(
+        request.sampler, request.schedule, pipe.scheduler.config, request.steps, pipe.device
+    )
 
 
 def _predictor(pipe: Any, request: GenerationRequest) -> Predict:

@@ -51,7 +51,8 @@ class PromptGuidance:
 
     def at(self, position: float) -> Conditions:
         """What holds at a position in the run, from 0 to just below 1."""
-        step = int(position * self._steps) + 1
+        # 15 / 22 * 22 is a little less than 15.
+        step = int(position * self._steps + 1e-6) + 1
         ((_, negative),) = self._negative.at(step)
         weights, parts = zip(*self._prompt.at(step), strict=True)
         key = (negative, *parts)

@@ -6,7 +6,7 @@ What is stored is then all that the pixels depend on, and every refusal comes be
 import random
 
 from studio.diffusion.prompt import parse_weights, plan
-from studio.diffusion.samplers import check_schedule
+from studio.diffusion.samplers import check_schedule, check_steps
 from studio.errors import PromptError, RequestError
 from studio.models.catalogue import Catalogue, ModelEntry
 from studio.requests import SEED_LIMIT, GenerationRequest
@@ -22,6 +22,7 @@ def resolve_generation(request: GenerationRequest, catalogue: Catalogue) -> Gene
     """
     entry = catalogue.usable(request.model)
     check_schedule(request.sampler, request.schedule)
+    check_steps(request.sampler, request.steps)
     _check_prompt("prompt", request)
     _check_prompt("negative_prompt", request)
     size = {"width": request.width or entry.width, "height": request.height or entry.height}

@@ -46,6 +46,8 @@ class JobQueue:
         self._longest = longest
         self._live: OrderedDict[str, tuple[Channel, CancelToken]] = OrderedDict()
         self._lock = threading.Lock()
+        self._admitting = threading.Lock()
+        self._telling = threading.Lock()
         self.arrived = threading.Condition()
         self.arrivals = 0
 
@@ -57,11 +59,12 @@ class JobQueue:
         """
         kind = request.kind  # type: ignore[attr-defined]
         resolved = self._kinds[kind].resolve(request)
-        if not runner and len(self._jobs.queued()) >= self._longest:
-            raise RequestError(
-                f"{self._longest} jobs are waiting already; try again when some have ended."
-            )
-        row = self._jobs.add(kind, resolved.model_dump_json(), runner)
+        with self._admitting:
+            if not runner and len(self._jobs.queued()) >= self._longest:
+                raise RequestError(
+                    f"{self._longest} jobs are waiting already; try again when some have ended."
+                )
+            row = self._jobs.add(kind, resolved.model_dump_json(), runner)
         self.live(row.id)
         if not runner:
             self.tell_positions()
@@ -88,6 +91,8 @@ class JobQueue:
 
     def cancel(self, job_id: str) -> None:
         """Take a job back: at once when it waits, within a step when it runs."""
+        if self._jobs.get(job_id).status.is_final:
+            return
         _, token = self.live(job_id)
         token.cancel()
         if self._jobs.get(job_id).status is Status.QUEUED:
@@ -130,8 +135,9 @@ class JobQueue:
 
     def tell_positions(self) -> None:
         """Tell all who wait where they are."""
-        for position, job_id in enumerate(self._jobs.queued(), start=1):
-            self.live(job_id)[0].emit(Queued(position=position))
+        with self._telling:  # or a slow thread's older list would be told after a newer one
+            for position, job_id in enumerate(self._jobs.queued(), start=1):
+                self.live(job_id)[0].emit(Queued(position=position))
 
     def _final(self, row: JobRow) -> Event:
         outputs = self._outputs.of_job(row.id)

@@ -21,6 +21,7 @@ from studio.store.outputs import OutputTable, Picture
 
 log = logging.getLogger(__name__)
 _IDLE_SECONDS = 5.0
+_CLOCK_SECONDS = 2.0
 
 
 class Hook(Protocol):
@@ -85,6 +86,7 @@ class Runner:
         self._models = models
         self._outputs = outputs
         self._hooks = hooks
+        self._unrecorded: list[tuple[str, Status, str]] = []
 
     def run(self, job: JobRow, is_closing: Callable[[], bool] = lambda: False) -> Status:
         """Do the job; whatever happens, it ends with a status and a sentence.
@@ -99,9 +101,16 @@ class Runner:
             self._queue.end(job.id, status, reason)
         except StorageError as error:
             log.error("Job %s could not be recorded as %s: %s", job.id, status, error)
+            self._unrecorded.append((job.id, status, reason))
             channel.emit(Failed(reason=reason or str(error)))
         self._tell(lambda hook: hook.ended(job, status))
         return status
+
+    def settle(self) -> None:
+        """Record the ends that could not be recorded before; StorageError when it fails again."""
+        while self._unrecorded:
+            self._queue.end(*self._unrecorded[0])
+            del self._unrecorded[0]
 
     def _work(
         self, job: JobRow, context: JobContext, is_closing: Callable[[], bool]
@@ -116,8 +125,9 @@ class Runner:
             return Status.FAILED, str(error)
         except Exception as error:  # the worker must outlive any fault in a job
             log.exception("Job %s failed", job.id)
+            first = str(error).strip().partition("\n")[0][:200]
             return Status.FAILED, (
-                f"An unexpected fault stopped the job ({type(error).__name__}: {error}); "
+                f"An unexpected fault stopped the job ({type(error).__name__}: {first}); "
                 "the log has the details."
             )
         return Status.FINISHED, ""
@@ -172,11 +182,14 @@ class Worker:
                 self._closing.wait(_IDLE_SECONDS)
 
     def _drain(self) -> None:
+        self._runner.settle()
         while not self._closing.is_set():
             job = self._jobs.claim_next(runner_name())
             if job is None:
                 return
             self._current = job.id
+            if self._closing.is_set():  # stop() may have looked before there was a job to cancel
+                self._queue.live(job.id)[1].cancel()
             self._queue.tell_positions()
             self._runner.run(job, self._closing.is_set)
             self._current = ""
@@ -195,6 +208,7 @@ def is_alive(runner: str) -> bool:
     if host != socket.gethostname() or not pid.isdigit():
         return False
     try:
-        return f"{psutil.Process(int(pid)).create_time():.0f}" == started
-    except psutil.Error:
+        # The start is told from the clock of the machine, which may be set right in between.
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) <= _CLOCK_SECONDS
+    except (psutil.Error, ValueError):
         return False

@@ -1,6 +1,7 @@
 """The device that models run on: found or chosen, with the number format that suits it."""
 
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from studio.errors import SettingsError
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 Dtype = Literal["float32", "float16", "bfloat16"]
 _CPU_SHARE = 0.6
 _GPU_SHARE = 0.9
@@ -146,9 +148,14 @@ def _remembered(notes: Path) -> Dtype:
         known = json.loads(notes.read_text())
     except (OSError, ValueError):
         known = {}
-    if not isinstance(known, dict) or known.get(key) not in ("float32", "bfloat16"):
-        known = {key: faster_cpu_dtype()}
-        notes.write_text(json.dumps(known))
+    if not isinstance(known, dict):
+        known = {}
+    if known.get(key) not in ("float32", "bfloat16"):
+        known[key] = faster_cpu_dtype()
+        try:
+            notes.write_text(json.dumps(known))
+        except OSError as error:
+            log.warning("The number format will be measured again: %s", error)
     return known[key]
 
 

@@ -49,6 +49,8 @@ def _engine(path: Path) -> Engine:
     def _pragmas(connection: Any, _record: Any) -> None:
         # The driver's own transaction handling would commit before DDL: take it over.
         connection.isolation_level = None
+        # SQLite's own LIKE and lower() know the case of English letters only.
+        connection.create_function("fold", 1, str.casefold, deterministic=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -68,6 +70,8 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise StorageError(_sentence(path, error.orig)) from error
+    except OverflowError as error:
+        raise StorageError(f"The database {path} has no room for a number so large.") from error
 
 
 def _sentence(path: Path, error: BaseException | None) -> str:

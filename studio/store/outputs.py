@@ -133,8 +133,8 @@ class OutputTable:
         where = ["trashed_at IS NOT NULL" if trash else "trashed_at IS NULL"]
         values: dict[str, str | int] = {"limit": limit, "offset": offset}
         for number, word in enumerate(search.split()[:20]):
-            where.append(f"(prompt || ' ' || model) LIKE :w{number} ESCAPE '\\'")
-            escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            where.append(f"fold(prompt || ' ' || model) LIKE :w{number} ESCAPE '\\'")
+            escaped = word.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
             values[f"w{number}"] = f"%{escaped}%"
         if model:
             where.append("model = :model")
@@ -207,8 +207,11 @@ class OutputTable:
             target.parent.mkdir(parents=True, exist_ok=True)
             # Written aside first: two requests for the same picture must not meet half a file.
             aside = target.with_suffix(f".{time.monotonic_ns()}.part")
-            aside.write_bytes(data.getvalue())
-            aside.replace(target)
+            try:
+                aside.write_bytes(data.getvalue())
+                aside.replace(target)
+            finally:
+                aside.unlink(missing_ok=True)
         except OSError as error:
             raise from_os_error(error, f"make a thumbnail of picture {output_id}") from error
         return target

@@ -32,6 +32,8 @@ def build(entry: ModelEntry) -> Prompts:
         elem_id="at-prompt",
     )
     prompt_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
+    negative = gr.Textbox(label="Negative prompt", lines=1, max_lines=6, elem_id="at-negative")
+    negative_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
     examples = gr.HTML(
         list(entry.examples),
         html_template='<div class="at-examples" role="group" aria-label="Examples"></div>',
@@ -42,8 +44,6 @@ def build(entry: ModelEntry) -> Prompts:
         run = gr.Button("Generate", variant="primary", scale=3, elem_id="at-run", min_width=120)
         skip = gr.Button("Skip", scale=1, elem_id="at-skip", min_width=72)
         cancel = gr.Button("Cancel", scale=1, elem_id="at-cancel", min_width=72)
-    negative = gr.Textbox(label="Negative prompt", lines=1, max_lines=6, elem_id="at-negative")
-    negative_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
     return Prompts(prompt, negative, prompt_count, negative_count, examples, run, skip, cancel)
 
 

@@ -20,16 +20,21 @@ class Size:
 
 def build(entry: ModelEntry) -> Size:
     """Lay the group out for a model."""
-    presets = gr.Radio(
-        choices(entry),
-        value=f"{entry.width}x{entry.height}",
-        label="Size",
-        elem_id="at-presets",
-    )
     with gr.Row(elem_classes="at-inline"):
-        width = slider("width", entry.width, entry.factor, min_width=120, elem_id="at-width")
+        presets = gr.Radio(
+            choices(entry),
+            value=f"{entry.width}x{entry.height}",
+            label="Size",
+            elem_id="at-presets",
+        )
         swap = gr.Button("Swap", min_width=64, elem_id="at-swap")
-        height = slider("height", entry.height, entry.factor, min_width=120, elem_id="at-height")
+    with gr.Row():
+        width = slider(
+            "width", entry.width, entry.factor, min_width=150, buttons=[], elem_id="at-width"
+        )
+        height = slider(
+            "height", entry.height, entry.factor, min_width=150, buttons=[], elem_id="at-height"
+        )
     return Size(presets, width, height, swap)
 
 

@@ -6,12 +6,11 @@ and to a lesser degree by colour, so that a blue cat is still a cat. The descrip
 by a linear discriminant (`fit.py`, stored in `projection.npz`), and the nearest reference of each
 thing, mirrored or not, gives its score.
 
-Variants, by accuracy on references of a set that was held back (both fluent sets together), as
-top-1/top-3/top-5 in per cent, plain and with every hue rotated at random:
-
-    @@VARIANTS@@
-
-The last one is used. Nothing was chosen by looking at generated pictures.
+On references of a set that was held back it names 87% as its first choice, 93% among the best
+three and 95% among the best five; with all hues turned 83, 92 and 94%. A picture of another thing,
+drawn at random, is accepted in 0.14% of cases as the first choice and in 2.1% among the best three,
+but a look-alike nearly always is among the best three (an automobile for a bus, a red apple for a
+tomato): ask for `top=1` where that matters. The variants that were tried stand in `fit.py`.
 """
 
 import json
@@ -29,21 +28,14 @@ SIDE = 64  # px: every picture is cropped to what stands out and brought to this
 FRAME = [0, 1, 2, -3, -2, -1]  # the outermost rows and columns
 STANDS_OUT = 0.12  # RGB distance from the background, of at most sqrt(3)
 WEIGHTS = {"edges 8x8": 1.0, "edges 4x4": 1.0, "mask": 0.5, "light": 0.3, "colours": 0.2}
-NOISE = 0.65  # sparsity of edges: references reach 0.60, blurred white noise starts at 0.69
+NOISE = 0.65  # density of edges: references reach 0.60, blurred white noise starts at 0.69
+EVEN = 0.7  # how evenly cells share the edges, and ...
+RESTLESS = 0.1  # ... what share of the frame may stand out if they do: references have none
 CONTRAST = 0.15  # between the 2nd and the 98th percentile of the liveliest channel
 
-# Upper ends of the hues in degrees, for vivid colours.
-HUES = (
-    (15, "red"),
-    (38, "orange"),
-    (68, "yellow"),
-    (165, "green"),
-    (190, "teal"),
-    (255, "blue"),
-    (305, "purple"),
-    (345, "pink"),
-    (360, "red"),
-)
+# The upper ends of the hues in degrees, for vivid colours.
+HUE_ENDS = (15, 38, 68, 165, 190, 255, 305, 345, 361)
+HUES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "red")
 
 
 def pixels(image: Image.Image, side: int) -> np.ndarray:
@@ -102,7 +94,9 @@ def centred(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 def blur(a: np.ndarray, axes: tuple[int, ...] = (0, 1)) -> np.ndarray:
     """A 1-2-1 filter along each of the axes, edges repeated."""
     for axis in axes:
-        padded = np.moveaxis(np.concatenate([a.take([0], axis), a, a.take([-1], axis)], axis), axis, 0)
+        padded = np.moveaxis(
+            np.concatenate([a.take([0], axis), a, a.take([-1], axis)], axis), axis, 0
+        )
         a = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
     return a
 
@@ -126,6 +120,16 @@ def edges(a: np.ndarray) -> np.ndarray:
     turn = np.arctan2(down, right) * (8 / np.pi) % 8
     apart = np.abs(turn - np.arange(8, dtype="f4"))
     return np.hypot(down, right) * np.maximum(1 - np.minimum(apart, 8 - apart), 0)
+
+
+def slopes(a: np.ndarray) -> np.ndarray:
+    """The squared length of the gradient over all channels: (height, width)."""
+    return sum(part**2 for part in np.gradient(a, axis=(0, 1))).sum(-1)
+
+
+def evenness(squared: np.ndarray) -> float:
+    """mean(g)^2 / mean(g^2) of squared values g^2: one if all are equal, near zero if few count."""
+    return float(np.sqrt(squared).mean() ** 2 / (squared.mean() + 1e-12))
 
 
 def describe(image: Image.Image) -> np.ndarray:
@@ -157,13 +161,12 @@ def colour_names(a: np.ndarray) -> np.ndarray:
     hue = np.select(
         [high == r, high == g], [(g - b) / step % 6, (b - r) / step + 2], (r - g) / step + 4
     )
-    ends, names = zip(*HUES, strict=True)
     degrees = hue * 60
-    vivid = np.array(names)[np.minimum(np.searchsorted(ends, degrees), len(ends) - 1)]
+    vivid = np.array(HUES)[np.searchsorted(HUE_ENDS, degrees)]
     warm = (degrees > 8) & (degrees < 45)
     return np.select(
         [
-            high < 0.2,
+            (high < 0.2) | ((high < 0.3) & (chroma < 0.12)),
             (chroma < 0.12) & (high > 0.85),
             chroma < 0.12,
             warm & ((high < 0.72) | ((saturation < 0.6) & (high < 0.85))),
@@ -245,19 +248,20 @@ class Judge:
         return str(names[counts.argmax()])
 
     def is_picture(self, image: Image.Image) -> bool:
-        """False for a blank or faint image, and for noise, sharp or blurred.
+        """False for a blank or faint image, and for noise: sharp, blurred or decoded from latents.
 
         Edges are sparse in a drawing and everywhere in noise: with g the gradient's length, the
         ratio mean(g)^2 / mean(g^2) of Gaussian noise is pi/4 for grey and about 0.92 for colour
-        noise, however much it is blurred.
+        noise, however much it is blurred. Confetti, as a decoder makes of noise, has sparse edges
+        that are spread evenly and do not spare the frame.
         """
         a = pixels(image, 128)
         low, high = np.percentile(a, (2, 98), axis=(0, 1))
         if (high - low).max() < CONTRAST:
             return False
-        sparsity = []
-        for side in (64, 32):
-            gradient = np.gradient(pixels(image, side), axis=(0, 1))
-            squared = sum(part**2 for part in gradient).sum(-1)
-            sparsity.append(np.sqrt(squared).mean() ** 2 / (squared.mean() + 1e-12))
-        return bool(np.mean(sparsity) < NOISE)
+        fine, coarse = (slopes(pixels(image, side)) for side in (64, 32))
+        if (evenness(fine) + evenness(coarse)) / 2 > NOISE:
+            return False
+        mask = foreground(a, background(a))
+        restless = (mask[FRAME].mean() + mask[:, FRAME].mean()) / 2
+        return bool(restless < RESTLESS or evenness(cells(fine, 8)) < EVEN)
