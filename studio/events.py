@@ -35,7 +35,9 @@ LEGAL_MOVES: dict[Status, frozenset[Status]] = {
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
+    )
 
 
 class Queued(_Event):

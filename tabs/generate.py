@@ -1,5 +1,6 @@
 """The Generate tab: from a text to pictures."""
 
+import html
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ class Handlers:
                 folder = self._services.catalogue.usable(model or "").folder / "tokenizer"
                 found = tokens.count(folder, text or "", steps or 1, composable=composable)
             except AtelierError as error:
-                return str(error)
+                return html.escape(str(error))  # it may quote the prompt
             return prompts.counter(found.tokens, found.limit)
 
         return handler

@@ -116,7 +116,9 @@ def test_every_own_import_names_a_module_that_is_there():
 
 def test_no_import_cycle():
     edges = {
-        module: {name for name, _, for_types in imports(module) if name in MODULES and not for_types}
+        module: {
+            name for name, _, for_types in imports(module) if name in MODULES and not for_types
+        }
         for module in MODULES
     }
     done: set[str] = set()
@@ -151,7 +153,9 @@ def test_tabs_never_touch_torch():
 
 
 def test_only_the_store_speaks_sql():
-    outside = [hit for hit in found("studio", ("sqlalchemy", "sqlite3")) if "studio.store" not in hit]
+    outside = [
+        hit for hit in found("studio", ("sqlalchemy", "sqlite3")) if "studio.store" not in hit
+    ]
     assert outside == []
     assert found("tabs", ("sqlalchemy", "sqlite3")) == []
 

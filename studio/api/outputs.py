@@ -1,5 +1,6 @@
 """Routes for saved pictures, by id only: no path ever comes from a client."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def build_router(services: Services) -> APIRouter:
     return router
 
 
-def _file(find) -> FileResponse:  # type: ignore[no-untyped-def]
+def _file(find: Callable[[], Path]) -> FileResponse:
     try:
         path = find()
     except NotFound as error:

@@ -20,11 +20,12 @@ from studio.diffusion.metadata.files import save
 from studio.diffusion.noise import Seeds, draw, seeds_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.preview import Previewer
+from studio.diffusion.prompt import plan
 from studio.diffusion.receipt import receipt
 from studio.diffusion.resolve import of_one_picture
 from studio.diffusion.samplers import build_scheduler
 from studio.errors import OutOfMemory
-from studio.events import Progress
+from studio.events import Notice, Progress
 from studio.models.catalogue import Catalogue, ModelEntry, model_hash
 from studio.requests import GenerationRequest, ImageFormat
 from studio.store.outputs import Picture
@@ -51,6 +52,9 @@ class Generation:
             _memory_in_words(request),
         ):
             context.check()
+            for tag in plan(request.prompt, request.steps).networks:
+                name = ":".join((tag.kind, *tag.args[:1]))
+                context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
             run = _Run.prepare(request, entry, pipe)
             for batch in range(request.batch_count):
                 self._batch(run, batch, context)

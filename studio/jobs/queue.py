@@ -93,9 +93,11 @@ class JobQueue:
         """Take a job back: at once when it waits, within a step when it runs."""
         if self._jobs.get(job_id).status.is_final:
             return
-        _, token = self.live(job_id)
-        token.cancel()
-        if self._jobs.get(job_id).status is Status.QUEUED:
+        status = self._jobs.get(job_id).status
+        if status.is_final:
+            return
+        self.live(job_id)[1].cancel()
+        if status is Status.QUEUED:
             self.end(job_id, Status.CANCELLED)
             self.tell_positions()
 

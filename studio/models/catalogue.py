@@ -19,6 +19,9 @@ _NONSENSE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, Recur
 """What reading a damaged folder may raise: one of these must not hide all other models."""
 
 
+_Stamp = tuple[tuple[str, int, int], ...]
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """One model as people see it.
@@ -54,6 +57,7 @@ class Catalogue:
         self._own = own
         self._embedded = embedded
         self._default = default
+        self._read: dict[Path, tuple[_Stamp, ModelEntry]] = {}
 
     def entries(self) -> list[ModelEntry]:
         """All models, those that ship first, then by name."""
@@ -61,11 +65,18 @@ class Catalogue:
         for folder, embedded in ((self._embedded, True), (self._own, False)):
             for index in sorted(folder.glob(f"*/{_INDEX}")):
                 name = index.parent.name
-                entry = _entry(
-                    name if name not in found else f"{name} (own)", index.parent, embedded
-                )
+                model_id = name if name not in found else f"{name} (own)"
+                entry = self._entry(model_id, index.parent, embedded)
                 found[entry.id] = entry
         return list(found.values())
+
+    def _entry(self, model_id: str, folder: Path, embedded: bool) -> ModelEntry:
+        """The folder's entry, read again only when a file of it has changed."""
+        stamp = _stamp(folder)
+        known = self._read.get(folder)
+        if known is None or known[0] != stamp or known[1].id != model_id:
+            known = self._read[folder] = stamp, _entry(model_id, folder, embedded)
+        return known[1]
 
     def get(self, model_id: str) -> ModelEntry:
         """The model of this id, the default one for ""; ModelError when there is none."""
@@ -83,6 +94,13 @@ class Catalogue:
         if entry.problem:
             raise ModelError(entry.problem)
         return entry
+
+
+def _stamp(folder: Path) -> _Stamp:
+    """Names, sizes and times of a model's files: when these are the same, so is the model."""
+    files = (*folder.glob("*"), *folder.glob("*/*"))
+    found = ((str(file), file.stat()) for file in files if file.is_file())
+    return tuple(sorted((name, facts.st_size, facts.st_mtime_ns) for name, facts in found))
 
 
 def model_hash(entry: ModelEntry) -> str:

@@ -79,6 +79,11 @@ def _sentence(path: Path, error: BaseException | None) -> str:
     if isinstance(error, sqlite3.OperationalError):
         if "full" in text:
             return f"The database {path} cannot grow: the disk is full; free some space."
+        if "disk I/O" in text:
+            return (
+                f"The database {path} cannot be read or written ({text}): the disk is full or "
+                "failing; free some space or choose another data folder (ATELIER_DATA_DIR)."
+            )
         if "readonly" in text or "unable to open" in text:
             return (
                 f"The database {path} cannot be written; "

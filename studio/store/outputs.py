@@ -75,8 +75,9 @@ class OutputTable:
         """
         now = time.time()
         day = time.strftime("%Y-%m-%d", time.localtime(now))
+        taken = self._last_number(f"outputs/{day}/")
         try:
-            path = _write_numbered(self._folder / "outputs" / day, picture)
+            path = _write_numbered(self._folder / "outputs" / day, picture, taken)
         except OSError as error:
             raise from_os_error(error, f"save the picture to {self._folder / 'outputs'}") from error
         fields = {
@@ -224,15 +225,27 @@ class OutputTable:
                     {"value": value, "id": output_id},
                 )
 
+    def _last_number(self, folder: str) -> int:
+        """The highest number that a row has in a folder, though its file may be gone by now."""
+        with self._database.read() as db:
+            number = db.execute(
+                text(
+                    "SELECT max(CAST(substr(file, :start) AS INTEGER)) FROM outputs"
+                    " WHERE file > :folder AND file < :folder || '~'"
+                ),
+                {"folder": folder, "start": len(folder) + 1},
+            ).scalar()
+        return int(number or 0)
+
     def _thumbnail(self, output_id: int) -> Path:
         return self._folder / "thumbnails" / str(output_id // 1000) / f"{output_id}.webp"
 
 
-def _write_numbered(folder: Path, picture: Picture) -> Path:
-    """The picture under the folder's next free number; never over another file."""
+def _write_numbered(folder: Path, picture: Picture, taken: int) -> Path:
+    """The picture under the folder's next free number above `taken`; never over another file."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = [int(m.group(1)) for p in folder.iterdir() if (m := _NUMBER.match(p.name))]
-    number = max(numbers, default=0) + 1
+    number = max([taken, *numbers]) + 1
     while True:
         path = folder / f"{number:05d}-{picture.seed}{picture.suffix}"
         try:

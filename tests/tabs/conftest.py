@@ -1,0 +1,72 @@
+"""The page on a fresh data folder, its parts, and events as a browser sends them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from sample_pictures import picture
+
+from studio.requests import GenerationRequest
+from studio.services import Services
+from tabs import gallery, generate
+from tabs.blocks import header
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Both tabs, built but not wired."""
+
+    generate: generate.GenerateView
+    gallery: gallery.GalleryView
+    model: gr.Dropdown
+
+
+@pytest.fixture
+def parts(services: Services) -> Iterator[Parts]:
+    with gr.Blocks(analytics_enabled=False):
+        model = header.build(services).model
+        yield Parts(generate.build(services, model), gallery.build(), model)
+
+
+@pytest.fixture
+def handlers(services: Services, parts: Parts) -> generate.Handlers:
+    return generate.Handlers(services, parts.generate)
+
+
+@pytest.fixture
+def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that Gradio puts uploaded files into."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def saved(services: Services):
+    """Keeps a picture as if a job of this request had made it and returns its id."""
+
+    def save(**fields: Any) -> int:
+        request = GenerationRequest(**{"seed": 7, "prompt": "a red apple", **fields})
+        job_id = services.queue.submit(request)
+        resolved = services.queue.request(services.queue.get(job_id))
+        services.queue.cancel(job_id)
+        made = picture(resolved.prompt, resolved.seed, resolved.model)
+        return services.outputs.save(job_id, replace(made, request=resolved.model_dump_json()))
+
+    return save
+
+
+def sent(**data: Any) -> gr.EventData:
+    """An event of a component of ours with the data that the browser put into it."""
+    return gr.EventData(None, data)
+
+
+def defaults(view: generate.GenerateView, **changes: Any) -> dict[Any, Any]:
+    """What the form's controls say at first, by component, with some of them changed."""
+    values = {component: component.value for component in view.form.fields.values()}
+    values |= {view.form.fields[name]: value for name, value in changes.items()}
+    return values | {view.jobs: None}
