@@ -43,7 +43,7 @@ class Engine:
         self.models = ModelManager(
             {"diffusion": DiffusionLoader(catalogue, self.device, settings.attention)},
             budget=self._budget,
-            release=lambda: release_cached(self.device()),
+            release=self.release,
         )
 
     def device(self) -> Device:
@@ -65,6 +65,10 @@ class Engine:
     def memory(self) -> Memory:
         """What the device's memory holds."""
         return memory(self.device())
+
+    def release(self) -> None:
+        """Give memory that nothing uses any more back to the system."""
+        release_cached(self.device())
 
     def generate(self, request: Request, context: Context) -> None:
         """The work function of generation jobs."""

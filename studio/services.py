@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from studio.diffusion.resolve import resolve_generation
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
+from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
@@ -102,7 +103,8 @@ def build_services(settings: Settings) -> Services:
         )
     }
     queue = JobQueue(jobs, outputs, kinds, settings.max_waiting_jobs)
-    runner = Runner(queue, engine.models, outputs)
+    hooks = (JobLog(), MemoryRelease(engine.release))
+    runner = Runner(queue, engine.models, outputs, hooks)
     worker = Worker(queue, jobs, runner)
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(settings, catalogue, engine, queue, outputs, runner, worker, database, lock)

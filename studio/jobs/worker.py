@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
@@ -14,6 +14,7 @@ from studio.context import ModelSpec, Signal
 from studio.errors import AtelierError, Cancelled, StorageError
 from studio.events import Event, Failed, Loading, Saved, Status
 from studio.jobs.channel import CancelToken, Channel
+from studio.jobs.hooks import Hook
 from studio.jobs.queue import JobQueue
 from studio.models.manager import ModelManager
 from studio.store.jobs import JobRow, JobTable
@@ -22,18 +23,6 @@ from studio.store.outputs import OutputTable, Picture
 log = logging.getLogger(__name__)
 _IDLE_SECONDS = 5.0
 _CLOCK_SECONDS = 2.0
-
-
-class Hook(Protocol):
-    """Something that happens around every run; a hook that fails is logged and forgotten."""
-
-    def started(self, job: JobRow) -> None:
-        """A worker has taken the job."""
-        ...
-
-    def ended(self, job: JobRow, status: Status) -> None:
-        """The job is over."""
-        ...
 
 
 class JobContext:

@@ -51,10 +51,9 @@ class DiffusionLoader:
         damaged = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
         entry = self._catalogue.usable(model_id)
         assert entry.family is not None
-        pipeline_class = getattr(diffusers, entry.family.pipeline)
         try:
             with _quiet():
-                pipe = pipeline_class.from_pretrained(
+                pipe = getattr(diffusers, entry.family.pipeline).from_pretrained(
                     entry.folder,
                     dtype=getattr(torch, self._device().dtype),
                     use_safetensors=True,
@@ -101,7 +100,8 @@ class DiffusionLoader:
             raise ModelError(
                 f"There is no task {task!r}; there are {', '.join(filter(None, views))}."
             )
-        return views[task]()
+        with _quiet():
+            return views[task]()
 
 
 def _stored_width(entry: ModelEntry) -> int:
@@ -127,7 +127,7 @@ def _use_xformers(pipe: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Loading without the libraries' progress bars, which would fill a server's log."""
+    """Loading without the libraries' progress bars and advice, which would fill a server's log."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -36,9 +36,8 @@ def file_problem(path: Path) -> str:
             if length > min(size - 8, _LONGEST_HEADER):
                 return f"{path.name} is cut off"
             header = json.loads(stream.read(length))
-        end = max(
-            (v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0
-        )
+        ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
     except (
         OSError,
         ValueError,
@@ -49,7 +48,7 @@ def file_problem(path: Path) -> str:
         RecursionError,
     ):
         return f"{path.name} is not a safetensors file"
-    return "" if size == 8 + length + end else f"{path.name} is cut off"
+    return "" if size == whole else f"{path.name} is cut off"
 
 
 def _component_problem(folder: Path, class_name: str) -> str:

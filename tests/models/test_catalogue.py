@@ -91,7 +91,7 @@ def test_no_model_at_all(tmp_path):
 
 
 def test_an_unknown_default_model_stops_the_start(tmp_path, embedded_id):
-    with pytest.raises(SettingsError, match="default_model.*'nonsense'") as caught:
+    with pytest.raises(SettingsError, match=r"default_model.*'nonsense'") as caught:
         build_services(Settings(data_dir=tmp_path, default_model="nonsense"))
     assert embedded_id in str(caught.value)
 

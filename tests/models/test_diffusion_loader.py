@@ -3,8 +3,6 @@
 import json
 import shutil
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -182,17 +180,12 @@ DAMAGES = {
     "offsets of the denoiser": lambda d: rewrite(d / UNET, swap_offsets),
     "width of text": lambda d: edit(d / "text_encoder/config.json", hidden_size="big"),
     "width below nothing": lambda d: edit(d / "text_encoder/config.json", hidden_size=-3),
-    "another width": lambda d: edit(d / "text_encoder/config.json", hidden_size=64),
-    "encoder config of nonsense": lambda d: (d / "text_encoder/config.json").write_text("[1,"),
     "blocks of no width": lambda d: edit(d / "unet/config.json", block_out_channels=[0, 0, 0]),
-    "blocks of no sort": lambda d: edit(d / "unet/config.json", down_block_types=["Nonsense"]),
     "a decoder of one block": lambda d: edit(d / "vae/config.json", block_out_channels=[32]),
-    "scheduler of nonsense": lambda d: (d / "scheduler/scheduler_config.json").write_text("{"),
     "tokenizer of nonsense": lambda d: (d / "tokenizer/tokenizer.json").write_text("{{"),
     "a part that is a program": lambda d: edit(d / "model_index.json", unet=["os", "system"]),
     "a part of no library": lambda d: edit(d / "model_index.json", unet=["nolib", "Thing"]),
     "a part of no class": lambda d: edit(d / "model_index.json", unet=["diffusers", "NoSuch"]),
-    "a part of numbers": lambda d: edit(d / "model_index.json", unet=[1, 2]),
 }
 
 
@@ -219,7 +212,7 @@ def test_a_pickle_is_never_read(own, catalogue, tmp_path):
     witness = tmp_path / "witness"
     pickle = b"cos\nsystem\n(S'touch " + str(witness).encode() + b"'\ntR."
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle)
-    with pytest.raises(ModelError, match="no .safetensors weights"):
+    with pytest.raises(ModelError, match=r"no \.safetensors weights"):
         loader_on(catalogue).load("pickled")
     assert not witness.exists()
 
@@ -233,23 +226,3 @@ def test_code_in_a_model_folder_is_never_run(own, catalogue, tmp_path):
     with pytest.raises(ModelError):
         loader_on(catalogue).load("scripted")
     assert not witness.exists()
-
-
-def test_a_log_is_not_filled_by_loading():
-    code = (
-        "from pathlib import Path; from studio.models.catalogue import Catalogue;"
-        "from studio.models.devices import Device;"
-        "from studio.models.diffusion_loader import DiffusionLoader;"
-        "import torch; torch.set_num_threads(1);"
-        "loader = DiffusionLoader(Catalogue(Path('/x')), lambda: Device('cpu', 'CPU', 'float32'), "
-        "'sdpa'); pipe = loader.load(''); loader.view(pipe, 'inpaint')"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert (run.stdout, run.stderr) == ("", "")
