@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 
 from studio import cli
@@ -11,6 +12,8 @@ from studio.settings import Settings
 
 def serve(settings: Settings) -> None:
     """Run the server until it is stopped."""
+    # uvicorn hands a signal on after its own end, and by default that would end us before `stop`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Gradio reads this while it is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(settings.data_dir / "uploads")
 
@@ -18,13 +21,13 @@ def serve(settings: Settings) -> None:
     from studio.services import build_services
     from tabs.page import build_app
 
-    listener = server.listen(settings)
-    services = build_services(settings)
-    services.acquire()
-    try:
-        server.run(build_app(services), listener, settings)
-    finally:
-        services.stop()
+    with server.listen(settings) as listener:
+        services = build_services(settings)
+        try:
+            services.acquire()
+            server.run(build_app(services), listener, settings)
+        finally:
+            services.stop()
 
 
 def main() -> None:

@@ -18,7 +18,10 @@ from studio.services import Services, build_services
 from studio.settings import Settings, load_settings
 
 Serve = Callable[[Settings], None]
-DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
+# Not a Path: that would read the empty text as the working folder before the settings see it.
+DataDir = Annotated[
+    str | None, typer.Option(metavar="FOLDER", help="Folder for everything that is written.")
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N, mps, xpu or xpu:N.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, float16 or bfloat16.")]
 
@@ -28,7 +31,7 @@ def run(serve: Serve, arguments: list[str]) -> None:
 
     Raises AtelierError for what a person can mend and SystemExit with the exit code.
     """
-    build(serve)(arguments or ["serve"], standalone_mode=True)
+    build(serve)(arguments or ["serve"], prog_name="atelier", standalone_mode=True)
 
 
 def build(serve: Serve) -> typer.Typer:
@@ -38,6 +41,7 @@ def build(serve: Serve) -> typer.Typer:
         no_args_is_help=False,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
         help="A browser studio for making pictures; without a command it serves the page.",
     )
 
@@ -160,15 +164,15 @@ def _generate(services: Services, request: GenerationRequest, output: Path | Non
     job = services.queue.get(job_id)
     worker = threading.Thread(target=services.runner.run, args=(job,), name="generate")
     worker.start()
+    final: object = None
     try:
-        for event in services.queue.follow(job_id):
-            _tell(event)
+        for final in services.queue.follow(job_id):
+            _tell(final)
     except KeyboardInterrupt:
         services.queue.cancel(job_id)
         raise typer.Exit(130) from None
     finally:
         worker.join()
-    final = next(iter(services.queue.follow(job_id)))
     if isinstance(final, Failed):
         raise AtelierError(final.reason)
     assert isinstance(final, Finished | Stopped)
@@ -204,6 +208,8 @@ def _format_of(output: Path | None) -> ImageFormat:
         raise RequestError(
             f"Output {output} has no picture's ending; use one of {', '.join(suffixes)}."
         )
+    if not output.parent.is_dir():
+        raise RequestError(f"There is no folder {output.parent} for the output; make it first.")
     return suffixes[output.suffix.lower()]
 
 

@@ -11,6 +11,7 @@ from tabs.generate import QUIET, in_words, picture_id
 from tabs.theme import script
 
 PAGE = 60
+_LONGEST_SEARCH = 1000
 _ALL = ("All models", "")
 _SHOWS = [("Pictures", "pictures"), ("Trash", "trash")]
 _GRID = """
@@ -61,7 +62,7 @@ def build() -> GalleryView:
                     label="Search",
                     placeholder="words of the prompt or the model",
                     scale=2,
-                    min_width=160,
+                    min_width=260,
                     elem_id="at-search",
                 )
                 model = gr.Dropdown([_ALL], value="", label="Model", min_width=140)
@@ -114,8 +115,11 @@ class Handlers:
         """The page that begins at a place."""
         view, trash = self._view, show == "trash"
         with in_words():
-            page = self._outputs.page(offset, PAGE, search or "", model or "", trash)
+            words = (search or "")[:_LONGEST_SEARCH]
+            page = self._outputs.page(offset, PAGE, words, model or "", trash)
             models = self._outputs.models()
+        if offset and not page.rows:  # its last picture went to the trash
+            return self.turn(max(0, offset - PAGE), search, model, show)
         last = offset + len(page.rows)
         empty = "Nothing here yet." if not search and not model else "Nothing matches."
         counted = f"{offset + 1:,}–{last:,} of {page.total:,}" if page.rows else ""
@@ -166,7 +170,6 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
     handlers = Handlers(services, view)
     filters = [view.search, view.model, view.show]
     shown = [view.grid, view.count, view.offset, view.model, view.previous, view.next]
-    quick: dict[str, Any] = {"queue": False, **QUIET}
     for trigger in (
         tab.select,
         view.search.submit,
@@ -174,14 +177,14 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
         view.model.input,
         view.show.input,
     ):
-        trigger(handlers.first, filters, shown, trigger_mode="always_last", **quick)
-    view.previous.click(handlers.newer, [view.offset, *filters], shown, **quick)
-    view.next.click(handlers.older, [view.offset, *filters], shown, **quick)
-    view.grid.pick(handlers.pick, None, [view.detail], trigger_mode="always_last", **quick)
+        trigger(handlers.first, filters, shown, trigger_mode="always_last", **QUIET)
+    view.previous.click(handlers.newer, [view.offset, *filters], shown, **QUIET)
+    view.next.click(handlers.older, [view.offset, *filters], shown, **QUIET)
+    view.grid.pick(handlers.pick, None, [view.detail], trigger_mode="always_last", **QUIET)
     again = (handlers.turn, [view.offset, *filters], shown)
     taken = [view.detail, view.trashed, view.undo]
-    view.detail.trash(handlers.trash, None, taken, **quick).then(*again, **quick)
-    view.detail.restore(handlers.restore, None, taken, **quick).then(*again, **quick)
-    view.undo.click(handlers.undo, [view.trashed], [view.trashed, view.undo], **quick).then(
-        *again, **quick
+    view.detail.trash(handlers.trash, None, taken, **QUIET).then(*again, **QUIET)
+    view.detail.restore(handlers.restore, None, taken, **QUIET).then(*again, **QUIET)
+    view.undo.click(handlers.undo, [view.trashed], [view.trashed, view.undo], **QUIET).then(
+        *again, **QUIET
     )

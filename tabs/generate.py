@@ -14,14 +14,25 @@ from studio.diffusion.metadata.imported import Imported
 from studio.diffusion.samplers import SAMPLERS
 from studio.errors import AtelierError
 from studio.models.catalogue import ModelEntry
-from studio.requests import GenerationRequest, ImageFormat, Sampler, Schedule
+from studio.requests import (
+    PROMPT_LIMIT,
+    GenerationRequest,
+    ImageFormat,
+    Sampler,
+    Schedule,
+    validated,
+)
 from studio.services import Services
 from tabs.blocks import drop_zone, prompts, seed, size, stage
 from tabs.blocks.stage import PageJobs
 from tabs.forms import Form, Values, slider, valid_fields
 
 _REMEMBERED_JOBS = 20
+_ALL_SCHEDULES = [schedule.value for schedule in Schedule]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Without the queue an answer comes a little sooner, but Gradio then drops all messages: only for
+# handlers that never have to say anything.
+SILENT: dict[str, Any] = {"queue": False, **QUIET}
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class GenerateView:
 
 def build(services: Services, model: gr.Dropdown) -> GenerateView:
     """Lay the tab out; `model` is the header's picker and one of the form's fields."""
-    entry = services.catalogue.get("")
+    entry = services.catalogue.get(model.value)
     with gr.Row(elem_id="at-main"):
         with gr.Column(min_width=0, elem_id="at-words"):
             words = prompts.build(entry)
@@ -175,6 +186,8 @@ class Handlers:
         """A handler that counts a prompt's tokens for the model in use."""
 
         def handler(text: str, model: str, steps: int) -> str:
+            if text and len(text) > PROMPT_LIMIT:
+                return f"{len(text):,} characters; at most {PROMPT_LIMIT:,} are possible"
             try:
                 folder = self._services.catalogue.usable(model or "").folder / "tokenizer"
                 found = tokens.count(folder, text or "", steps or 1, composable=composable)
@@ -204,7 +217,8 @@ class Handlers:
 
     def choose_sampler(self, sampler: str, schedule: str) -> gr.Dropdown:
         """The schedules that the sampler can follow; the present one stays when it can."""
-        allowed = schedules(sampler)
+        with in_words():
+            allowed = schedules(validated(GenerationRequest, {"sampler": sampler}).sampler)
         value = schedule if schedule in allowed else Schedule.AUTOMATIC.value
         return gr.Dropdown(allowed, value=value)
 
@@ -224,6 +238,11 @@ class Handlers:
         """All settings of a saved picture."""
         request = self._request_of(event)
         fields = request.model_dump(mode="json", exclude={"kind", "preview_every", "image_format"})
+        if fields["model"] not in self._usable_models():
+            gr.Warning(
+                f"Model {fields.pop('model')!r} is not installed here; the present one stays.",
+                title="Not restored",
+            )
         return self.filled(fields)
 
     def reuse_seed(self, event: gr.EventData) -> int:
@@ -241,16 +260,16 @@ class Handlers:
     def restore(self, saved: Any) -> list[Any]:
         """The settings that the browser kept, as far as they are still valid."""
         fields = valid_fields(saved if isinstance(saved, dict) else {})
-        known = [entry.id for entry in self._services.catalogue.entries() if not entry.problem]
-        if fields.get("model") not in known:
+        if fields.get("model") not in self._usable_models():
             fields.pop("model", None)
         return self.filled(fields)
 
     def filled(self, fields: Mapping[str, Any]) -> list[Any]:
         """Updates that put these values into the form, all else left as it is."""
         updates = dict(fields)
-        if "sampler" in updates:
-            allowed = schedules(updates["sampler"])
+        if {"sampler", "schedule"} & set(updates):
+            # A schedule on its own is checked against its sampler when the job is submitted.
+            allowed = schedules(updates["sampler"]) if "sampler" in updates else _ALL_SCHEDULES
             value = updates.get("schedule", Schedule.AUTOMATIC.value)
             updates["schedule"] = gr.Dropdown(
                 allowed, value=value if value in allowed else Schedule.AUTOMATIC.value
@@ -263,6 +282,9 @@ class Handlers:
         for note in notes[:5]:
             gr.Warning(note, title="Not restored")
         return self.filled(fields)
+
+    def _usable_models(self) -> list[str]:
+        return [entry.id for entry in self._services.catalogue.entries() if not entry.problem]
 
     def _request_of(self, event: gr.EventData) -> GenerationRequest:
         with in_words():
@@ -311,7 +333,6 @@ def _wire_jobs(view: GenerateView, handlers: Handlers, page: gr.Blocks) -> None:
         handlers.submit,
         inputs={*view.form.inputs, view.jobs},
         outputs=[view.jobs, view.told],
-        queue=False,
         trigger_mode="multiple",
         **QUIET,
     )
@@ -322,11 +343,10 @@ def _wire_jobs(view: GenerateView, handlers: Handlers, page: gr.Blocks) -> None:
         [view.told],
         [view.jobs],
         js="() => [JSON.parse(window.atelier ? window.atelier.jobs() : '[]')]",
-        queue=False,
-        **QUIET,
+        **SILENT,
     ).then(handlers.follow, **following)
-    view.prompts.cancel.click(handlers.cancel, [view.jobs], None, queue=False, **QUIET)
-    view.prompts.skip.click(handlers.skip, [view.jobs], None, queue=False, **QUIET)
+    view.prompts.cancel.click(handlers.cancel, [view.jobs], None, **QUIET)
+    view.prompts.skip.click(handlers.skip, [view.jobs], None, **QUIET)
 
 
 def _wire_controls(view: GenerateView, handlers: Handlers) -> None:
@@ -341,33 +361,29 @@ def _wire_controls(view: GenerateView, handlers: Handlers) -> None:
             handlers.count(composable),
             [box, fields["model"], fields["steps"]],
             [counted],
-            queue=False,
-            **QUIET,
+            **SILENT,
         )
-    words.examples.choose(handlers.example, None, [words.prompt], queue=False, **QUIET)
+    words.examples.choose(handlers.example, None, [words.prompt], **SILENT)
     fields["model"].input(
         handlers.choose_model,
         [fields["model"]],
         [*view.form.outputs, view.size.presets, words.examples],
-        queue=False,
         **QUIET,
     )
     fields["sampler"].input(
         handlers.choose_sampler,
         [fields["sampler"], fields["schedule"]],
         [fields["schedule"]],
-        queue=False,
-        **QUIET,
+        **SILENT,
     )
-    view.seed.recycle.click(handlers.last_seed, [view.jobs], [view.seed.seed], queue=False, **QUIET)
+    view.seed.recycle.click(handlers.last_seed, [view.jobs], [view.seed.seed], **QUIET)
 
 
 def _wire_settings(view: GenerateView, handlers: Handlers, page: gr.Blocks) -> None:
-    quick: dict[str, Any] = {"queue": False, **QUIET}
-    view.drop.dropped(handlers.dropped, None, view.form.outputs, **quick)
-    view.read_prompt.click(handlers.pasted, [view.prompts.prompt], view.form.outputs, **quick)
-    view.stage.use_settings(handlers.use_settings, None, view.form.outputs, **quick)
-    view.stage.reuse_seed(handlers.reuse_seed, None, [view.seed.seed], **quick)
+    view.drop.dropped(handlers.dropped, None, view.form.outputs, **QUIET)
+    view.read_prompt.click(handlers.pasted, [view.prompts.prompt], view.form.outputs, **QUIET)
+    view.stage.use_settings(handlers.use_settings, None, view.form.outputs, **QUIET)
+    view.stage.reuse_seed(handlers.reuse_seed, None, [view.seed.seed], **QUIET)
     names = json.dumps(list(view.form.fields))
     gr.on(
         [component.change for component in view.form.fields.values()],
@@ -377,4 +393,4 @@ def _wire_settings(view: GenerateView, handlers: Handlers, page: gr.Blocks) -> N
         js=f"(...values) => [Object.fromEntries({names}.map((name, i) => [name, values[i]]))]",
         show_progress="hidden",
     )
-    page.load(handlers.restore, [view.saved], view.form.outputs, **quick)
+    page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)

@@ -36,7 +36,7 @@ def build_page(services: Services) -> gr.Blocks:
             return [*handlers.use_settings(event), gr.Tabs(selected="generate")]
 
         gallery_view.detail.use_settings(
-            send, None, [*generate_view.form.outputs, tabs], queue=False, **generate.QUIET
+            send, None, [*generate_view.form.outputs, tabs], **generate.QUIET
         )
     return page
 

@@ -59,7 +59,7 @@ def theme() -> gr.themes.Base:
         button_secondary_border_color_dark="#3a352f",
         body_text_color_subdued="*neutral_500",
         body_text_color_subdued_dark="#a8a29e",
-        input_background_fill="#ffffff",
+        input_background_fill="*neutral_100",
         input_background_fill_dark="#26231f",
         color_accent="*primary_600",
         slider_color="*primary_600",

@@ -2,7 +2,7 @@
 const $ = (selector) => element.querySelector(selector);
 const image = $(".at-canvas > img"), pre = $(".at-facts pre"), viewer = $("dialog.at-viewer"), large = $("dialog.at-viewer img");
 let shown = null;
-const draw = async () => {
+const draw = () => {
   const state = props.value || {};
   shown = state.id || null;
   image.hidden = $(".at-acts").hidden = $(".at-facts").hidden = shown === null;
@@ -15,6 +15,9 @@ const draw = async () => {
   pre.textContent = state.infotext || "";
   image.alt = state.prompt || "";
   $(".at-when").textContent = state.when || "";
+  // On a phone this stands below the tiles, out of sight.
+  const top = element.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight - 200) element.scrollIntoView({ block: "start" });
 };
 draw();
 watch("value", draw);

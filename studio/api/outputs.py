@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, HTTPException
+from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
@@ -18,6 +20,9 @@ _HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",
 }
 _TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+
+OutputId = Annotated[int, InPath(ge=1, le=2**63 - 1)]
+_Found = TypeVar("_Found")
 
 
 class OutputInfo(BaseModel):
@@ -43,17 +48,17 @@ def build_router(services: Services) -> APIRouter:
     outputs = services.outputs
 
     @router.get("/{output_id}/image")
-    def image(output_id: int) -> FileResponse:
+    def image(output_id: OutputId) -> FileResponse:
         """The picture, for showing."""
         return _file(lambda: outputs.path(output_id))
 
     @router.get("/{output_id}/thumbnail")
-    def thumbnail(output_id: int) -> FileResponse:
+    def thumbnail(output_id: OutputId) -> FileResponse:
         """The picture made small."""
         return _file(lambda: outputs.thumbnail(output_id))
 
     @router.get("/{output_id}/download")
-    def download(output_id: int) -> FileResponse:
+    def download(output_id: OutputId) -> FileResponse:
         """The picture, for saving under its own name."""
         response = _file(lambda: outputs.path(output_id))
         name = Path(response.path).name
@@ -61,12 +66,9 @@ def build_router(services: Services) -> APIRouter:
         return response
 
     @router.get("/{output_id}")
-    def info(output_id: int) -> OutputInfo:
+    def info(output_id: OutputId) -> OutputInfo:
         """Settings and facts of the picture."""
-        try:
-            row = outputs.get(output_id)
-        except NotFound as error:
-            raise HTTPException(404, str(error)) from None
+        row = _found(lambda: outputs.get(output_id))
         fields = {k: v for k, v in asdict(row).items() if k in OutputInfo.model_fields}
         return OutputInfo(**fields, trashed=row.trashed_at is not None, name=Path(row.file).name)
 
@@ -74,10 +76,14 @@ def build_router(services: Services) -> APIRouter:
 
 
 def _file(find: Callable[[], Path]) -> FileResponse:
+    path = _found(find)
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)
+
+
+def _found(find: Callable[[], _Found]) -> _Found:
     try:
-        path = find()
+        return find()
     except NotFound as error:
         raise HTTPException(404, str(error)) from None
     except AtelierError as error:
         raise HTTPException(500, str(error)) from None
-    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)

@@ -19,10 +19,13 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError as error:
+        # At once, for two servers could bind to one port as long as neither listens.
+        listener.listen()
+    except (OSError, TypeError, ValueError) as error:
         listener.close()
+        reason = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"Could not listen on {settings.host}:{settings.port} ({error.strerror or error}); "
+            f"Could not listen on {settings.host}:{settings.port} ({reason}); "
             "choose another --port (ATELIER_PORT) or --host (ATELIER_HOST)."
         ) from None
     if not _is_loopback(settings.host):

@@ -1,5 +1,6 @@
 """Rough pictures of latents while they are denoised."""
 
+import copy
 import io
 import json
 import logging
@@ -65,19 +66,25 @@ def fit_projection(vae: torch.nn.Module) -> torch.Tensor:
 
     Least squares over smooth pictures of random colours, which the autoencoder encodes.
     """
-    weight = next(vae.parameters())
     factor = 2 ** (len(vae.config.block_out_channels) - 1)  # type: ignore[union-attr, arg-type]
     generator = torch.Generator("cpu").manual_seed(0)
     corners = torch.rand(_SAMPLES, 3, 3, 3, generator=generator)
     small = functional.interpolate(corners, size=(_CELLS, _CELLS), mode="bicubic").clamp(0, 1)
     pictures = functional.interpolate(small, scale_factor=factor, mode="nearest")
-    with torch.inference_mode():
-        encoded = vae.encode((pictures * 2 - 1).to(weight))  # type: ignore[operator]
-        latents = scale(vae, encoded.latent_dist.mode()).float().cpu()
+    latents = _encoded(vae, pictures)
+    if not latents.isfinite().all():
+        # Half precision overflowed. The copy leaves the model as it is: no preview changes pixels.
+        latents = _encoded(copy.deepcopy(vae).float(), pictures).nan_to_num()
     rows = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
     wanted = small.permute(0, 2, 3, 1).reshape(-1, 3)
     return torch.linalg.lstsq(rows, wanted).solution.T.contiguous()
+
+
+def _encoded(vae: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        encoded = vae.encode((pictures * 2 - 1).to(next(vae.parameters())))  # type: ignore[operator]
+        return scale(vae, encoded.latent_dist.mode()).float().cpu()
 
 
 def scale(vae: torch.nn.Module, latents: torch.Tensor) -> torch.Tensor:

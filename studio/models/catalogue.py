@@ -1,5 +1,6 @@
 """Which models there are: those that ship with the studio and those in the data folder."""
 
+import contextlib
 import hashlib
 import json
 import tomllib
@@ -99,8 +100,12 @@ class Catalogue:
 def _stamp(folder: Path) -> _Stamp:
     """Names, sizes and times of a model's files: when these are the same, so is the model."""
     files = (*folder.glob("*"), *folder.glob("*/*"))
-    found = ((str(file), file.stat()) for file in files if file.is_file())
-    return tuple(sorted((name, facts.st_size, facts.st_mtime_ns) for name, facts in found))
+    stamp = []
+    for file in files:
+        with contextlib.suppress(OSError):  # it may be removed just now
+            facts = file.stat()
+            stamp.append((str(file), facts.st_size, facts.st_mtime_ns))
+    return tuple(sorted(stamp))
 
 
 def model_hash(entry: ModelEntry) -> str:

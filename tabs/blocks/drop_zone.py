@@ -37,13 +37,23 @@ def read_dropped(event: gr.EventData) -> Imported:
     given = str(getattr(event, "path", ""))
     if not given:
         raise MetadataError(f"{name} could not be uploaded; it may be too large.")
-    path = Path(given).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()):
+    path = _uploaded(given)
+    if path is None:
         raise MetadataError(f"{name} was not uploaded here; drop it again.")
     try:
         return files.read(path, name)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _uploaded(given: str) -> Path | None:
+    """The file of that path if it is one in the upload folder."""
+    try:
+        path = Path(given).resolve()
+        inside = path.is_relative_to(Path(get_upload_folder()).resolve())
+        return path if inside and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, a ring of links
+        return None
 
 
 def restored(imported: Imported, services: Services) -> tuple[dict[str, object], list[str]]:

@@ -1,12 +1,15 @@
 """The header above all tabs: the model in use, the device, the jobs, light and dark."""
 
+import logging
 from dataclasses import dataclass
 
 import gradio as gr
 
+from studio.models.catalogue import ModelEntry
 from studio.services import Services
 from tabs.theme import icon, script
 
+log = logging.getLogger(__name__)
 _MOON = (
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" '
     'stroke-linecap="round"><path d="M20 14.5A8.5 8.5 0 1 1 9.5 4a7 7 0 0 0 10.5 10.5z"/></svg>'
@@ -33,7 +36,7 @@ def build(services: Services) -> Header:
         )
         model = gr.Dropdown(
             choices=choices(services),
-            value=services.catalogue.get("").id if services.catalogue.entries() else None,
+            value=model_at_start(services).id,
             show_label=False,
             label="Model",
             container=False,
@@ -51,6 +54,19 @@ def build(services: Services) -> Header:
             elem_id="at-theme-box",
         )
     return Header(model)
+
+
+def model_at_start(services: Services) -> ModelEntry:
+    """The default model, or the first that is whole when that one is damaged.
+
+    Raises ModelError when none is whole.
+    """
+    default = services.catalogue.get("")
+    whole = [entry for entry in services.catalogue.entries() if not entry.problem]
+    if default.problem and whole:
+        log.warning("%s %s is in use instead.", default.problem, whole[0].title)
+        return whole[0]
+    return services.catalogue.usable("")
 
 
 def choices(services: Services) -> list[tuple[str, str]]:

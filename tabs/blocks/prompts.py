@@ -24,16 +24,21 @@ class Prompts:
 
 def build(entry: ModelEntry) -> Prompts:
     """Lay the group out, with the model's own examples."""
-    prompt = gr.Textbox(
-        label="Prompt",
-        lines=3,
-        max_lines=10,
-        placeholder=entry.examples[0] if entry.examples else "",
-        elem_id="at-prompt",
-    )
-    prompt_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
-    negative = gr.Textbox(label="Negative prompt", lines=1, max_lines=6, elem_id="at-negative")
-    negative_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
+    with gr.Column(min_width=0, elem_classes="at-counted"):
+        prompt = gr.Textbox(
+            "",
+            label="Prompt",
+            lines=3,
+            max_lines=10,
+            placeholder=entry.examples[0] if entry.examples else "",
+            elem_id="at-prompt",
+        )
+        prompt_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
+    with gr.Column(min_width=0, elem_classes="at-counted"):
+        negative = gr.Textbox(
+            "", label="Negative prompt", lines=1, max_lines=6, elem_id="at-negative"
+        )
+        negative_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
     examples = gr.HTML(
         list(entry.examples),
         html_template='<div class="at-examples" role="group" aria-label="Examples"></div>',
@@ -42,8 +47,9 @@ def build(entry: ModelEntry) -> Prompts:
     )
     with gr.Row(elem_id="at-run-row"):
         run = gr.Button("Generate", variant="primary", scale=3, elem_id="at-run", min_width=120)
-        skip = gr.Button("Skip", scale=1, elem_id="at-skip", min_width=72)
-        cancel = gr.Button("Cancel", scale=1, elem_id="at-cancel", min_width=72)
+        # The stage's script lets these be pressed while a job runs.
+        skip = gr.Button("Skip", scale=1, elem_id="at-skip", min_width=72, interactive=False)
+        cancel = gr.Button("Cancel", scale=1, elem_id="at-cancel", min_width=72, interactive=False)
     return Prompts(prompt, negative, prompt_count, negative_count, examples, run, skip, cancel)
 
 

@@ -20,20 +20,19 @@ class Size:
 
 def build(entry: ModelEntry) -> Size:
     """Lay the group out for a model."""
+    presets = gr.Radio(
+        choices(entry),
+        value=f"{entry.width}x{entry.height}",
+        label="Size",
+        elem_id="at-presets",
+    )
     with gr.Row(elem_classes="at-inline"):
-        presets = gr.Radio(
-            choices(entry),
-            value=f"{entry.width}x{entry.height}",
-            label="Size",
-            elem_id="at-presets",
-        )
-        swap = gr.Button("Swap", min_width=64, elem_id="at-swap")
-    with gr.Row():
         width = slider(
-            "width", entry.width, entry.factor, min_width=150, buttons=[], elem_id="at-width"
+            "width", entry.width, entry.factor, min_width=110, buttons=[], elem_id="at-width"
         )
+        swap = gr.Button("Swap", min_width=60, elem_id="at-swap")
         height = slider(
-            "height", entry.height, entry.factor, min_width=150, buttons=[], elem_id="at-height"
+            "height", entry.height, entry.factor, min_width=110, buttons=[], elem_id="at-height"
         )
     return Size(presets, width, height, swap)
 

@@ -88,26 +88,27 @@ def build() -> gr.HTML:
 def follow(queue: JobQueue, page: PageJobs, heartbeat: float = 5.0) -> Iterator[View]:
     """What the stage shows while the page's jobs run, one after the other, to the end.
 
-    A job that was added meanwhile is followed too. Jobs that are gone are passed over.
+    A job that was added meanwhile is followed too, though the list may be cut at its old end.
+    Jobs that are gone are passed over. After `heartbeat` seconds without news the view comes again,
+    for only then can a page that was closed meanwhile end the generator.
     """
-    view = View(items=_items(queue, page))
-    at = 0
-    while at < len(page.ids):
-        job_id = page.ids[at]
-        at += 1
+    shown = ""
+    done: set[str] = set()
+    while waiting := [job_id for job_id in page.ids if job_id not in done]:
+        job_id = waiting[0]
+        done.add(job_id)
         try:
-            if queue.get(job_id).status.is_final and at < len(page.ids):
+            if queue.get(job_id).status.is_final and len(waiting) > 1:
                 continue
-            page.current = job_id
-            view = replace(View(items=view.items), job=job_id, active=True, message="")
+            page.current = shown = job_id
+            view = View(items=_items(queue, page), job=job_id, active=True)
             for event in queue.follow(job_id, heartbeat):
-                if event is not None:
-                    view = fold(view, event)
-                    yield view
+                view = view if event is None else fold(view, event)
+                yield view
         except NotFound:
             continue
-    if not page.ids:
-        yield view
+    if not shown:
+        yield View(items=_items(queue, page))
 
 
 def fold(view: View, event: Event) -> View:

@@ -278,3 +278,31 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_a_folder_without_an_index(tmp_path):
     assert "model_index.json" in folder_problem(tmp_path)
+
+
+def test_files_that_vanish_while_a_folder_is_read_hide_no_other_model(own, catalogue, monkeypatch):
+    own("going")
+    own("whole")
+    assert len(catalogue.entries()) == 2
+    real = Path.stat
+
+    def stat(self, **options):
+        if "going" in self.parts and self.suffix == ".safetensors":
+            raise FileNotFoundError(2, "No such file", str(self))
+        return real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    entries = {entry.id: entry.problem for entry in catalogue.entries()}
+    assert entries["whole"] == ""
+    assert "going" in entries["going"]
+
+
+def test_damage_is_seen_in_a_model_that_was_read_before(own, catalogue):
+    folder = own("mine")
+    assert catalogue.get("mine").problem == ""
+    cut(folder)
+    assert "cut off" in catalogue.get("mine").problem
+    (folder / UNET).unlink()
+    own("other")
+    (folder / UNET).symlink_to((folder.parent / "other" / UNET).resolve())
+    assert catalogue.get("mine").problem == ""

@@ -10,7 +10,8 @@ import pytest
 from sample_pictures import picture
 
 from studio.requests import GenerationRequest
-from studio.services import Services
+from studio.services import Services, build_services
+from studio.settings import Settings
 from tabs import gallery, generate
 from tabs.blocks import header
 
@@ -24,11 +25,13 @@ class Parts:
     model: gr.Dropdown
 
 
-@pytest.fixture
-def parts(services: Services) -> Iterator[Parts]:
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    services = build_services(Settings(data_dir=tmp_path_factory.mktemp("parts"), device="cpu"))
     with gr.Blocks(analytics_enabled=False):
         model = header.build(services).model
         yield Parts(generate.build(services, model), gallery.build(), model)
+    services.stop()
 
 
 @pytest.fixture
@@ -58,15 +61,3 @@ def saved(services: Services):
         return services.outputs.save(job_id, replace(made, request=resolved.model_dump_json()))
 
     return save
-
-
-def sent(**data: Any) -> gr.EventData:
-    """An event of a component of ours with the data that the browser put into it."""
-    return gr.EventData(None, data)
-
-
-def defaults(view: generate.GenerateView, **changes: Any) -> dict[Any, Any]:
-    """What the form's controls say at first, by component, with some of them changed."""
-    values = {component: component.value for component in view.form.fields.values()}
-    values |= {view.form.fields[name]: value for name, value in changes.items()}
-    return values | {view.jobs: None}

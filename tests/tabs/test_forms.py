@@ -3,7 +3,7 @@
 import gradio as gr
 import pytest
 from annotated_types import Ge, Le
-from conftest_tabs import defaults
+from page_events import defaults
 
 from studio.errors import RequestError
 from studio.requests import GenerationRequest, ImageFormat, Sampler

@@ -1,0 +1,46 @@
+"""The state of the studio over HTTP."""
+
+import time
+
+from studio import __version__
+from studio.requests import GenerationRequest
+
+
+def test_health_answers_at_once(client):
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_status_tells_of_device_memory_and_jobs(client, services, embedded_id):
+    start = time.monotonic()
+    while not (status := client.get("/status").json())["ready"]:
+        assert time.monotonic() - start < 60
+        time.sleep(0.05)
+    assert status["version"] == __version__
+    assert status["device"].startswith("CPU")
+    assert status["dtype"] == "float32"
+    assert 0 < status["memory_used"] < status["memory_total"]
+    assert (status["running"], status["waiting"], status["loaded"]) == (0, 0, [])
+    job_id = services.queue.submit(GenerationRequest(prompt="a red apple", steps=2, seed=1))
+    waiting = services.queue.submit(GenerationRequest(prompt="a red apple"))
+    while services.queue.get(job_id).status == "queued":
+        time.sleep(0.01)
+    status = client.get("/status").json()
+    assert (status["running"], status["waiting"]) == (1, 1)
+    services.queue.cancel(waiting)
+    *_, last = services.queue.follow(job_id)
+    assert last.type == "finished"
+    status = client.get("/status").json()
+    assert (status["running"], status["waiting"]) == (0, 0)
+    assert status["loaded"] == [services.catalogue.get(embedded_id).title]
+
+
+def test_status_is_known_before_the_device_is(services):
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    from studio.api import status
+
+    app = FastAPI()
+    app.include_router(status.build_router(services))
+    told = TestClient(app).get("/status").json()
+    assert (told["ready"], told["device"], told["memory_total"]) == (False, "", 0)

@@ -1,0 +1,1 @@
+"""Journeys of a real Chromium through the page of a real server."""

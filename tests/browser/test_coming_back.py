@@ -1,0 +1,76 @@
+"""A page that is reloaded, closed or cut off finds its settings and its job again."""
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.live_server import LiveServer
+from browser.studio_page import LONG, StudioPage
+
+
+def test_settings_survive_a_reload(studio: StudioPage):
+    studio.unfold()
+    studio.negative.fill("leaf")
+    studio.choose("sampler", "UniPC")
+    studio.fill("a red apple", steps=33, cfg_scale=6, width=192, height=256, seed=9, batch_count=2)
+    before = studio.values()
+    studio.settle()
+    studio.open().unfold()
+    assert studio.values() == before
+
+
+def test_a_reload_in_mid_run_goes_on_with_the_progress(studio: StudioPage):
+    studio.fill("a red apple", steps=100, seed=3)
+    studio.run()
+    studio.works()
+    job = studio.stage.get_attribute("data-job")
+    studio.open()
+    studio.works()
+    assert studio.stage.get_attribute("data-job") == job
+    assert studio.seen()["steps"][-1].endswith(" of 100")
+    studio.ends()
+    assert len(studio.pictures()) == 1
+    expect(studio.large).to_be_visible()
+
+
+def test_a_new_tab_finds_the_job_of_a_closed_one(studio: StudioPage):
+    studio.fill("a blue cat", steps=60, seed=4)
+    studio.run()
+    studio.works()
+    job = studio.stage.get_attribute("data-job")
+    context = studio.page.context
+    studio.page.close()
+    late = StudioPage(context.new_page(), studio.url, studio.watch).open()
+    late.ends()
+    assert late.stage.get_attribute("data-job") == job
+    assert len(late.pictures()) == 1
+    again = StudioPage(context.new_page(), studio.url, studio.watch).open()
+    assert again.pictures() == late.pictures()
+
+
+@pytest.fixture
+def mortal(tmp_path) -> LiveServer:
+    """A server of this test's own, to be killed."""
+    live = LiveServer(tmp_path).start()
+    yield live
+    live.stop()
+
+
+def test_a_killed_server_is_told_of_and_its_pictures_are_kept(open_page, mortal: LiveServer):
+    studio: StudioPage = open_page(mortal.url)
+    studio.watch.tolerate(r"Failed to load resource|ERR_|Failed to fetch|connection")
+    studio.fill("a red apple", steps=8, batch_count=60)
+    studio.run()
+    expect(studio.strip.nth(1)).to_be_visible(timeout=LONG)
+    mortal.kill()
+    expect(studio.page.locator(".at-status")).to_contain_text("No answer from the server")
+    mortal.start()
+    studio.open()
+    expect(studio.message).to_contain_text("The server was stopped in mid-job.")
+    kept = len(studio.pictures())
+    assert 2 <= kept < 60
+    expect(studio.message).to_contain_text(f"{kept} finished pictures kept.")
+    expect(studio.large).to_be_visible()
+    studio.fill(steps=2, batch_count=1)
+    studio.run()
+    studio.ends()
+    assert len(studio.pictures()) == kept + 1

@@ -1,0 +1,62 @@
+"""Pages that work at the same time keep to themselves."""
+
+from judge.judge import Judge
+from playwright.sync_api import expect
+
+from browser.studio_page import StudioPage, picture
+
+
+def test_both_finish_and_each_shows_its_own(open_page):
+    apple, cat = open_page(), open_page()
+    apple.fill("a red apple", steps=30, seed=7)
+    cat.fill("a purple butterfly", steps=20, seed=5)
+    apple.run()
+    cat.run()
+    apple.ends()
+    cat.ends()
+    assert any(text.startswith("Next in line") for text in cat.seen()["steps"])
+    for page, steps in ((apple, "of 30"), (cat, "of 20")):
+        seen = page.seen()
+        assert seen["previews"] > 0
+        assert {text[-5:] for text in seen["steps"] if text.startswith("Step ")} == {steps}
+        assert len(page.pictures()) == 1
+    assert apple.pictures() != cat.pictures()
+    judge = Judge.load()
+    assert judge.recognises(picture(apple.original()), "red apple")
+    assert judge.recognises(picture(cat.original()), "butterfly")
+
+
+def test_cancelling_one_leaves_the_other_alone(open_page):
+    running, waiting = open_page(), open_page()
+    running.fill("a red apple", steps=150, batch_count=10)
+    running.run()
+    running.works()
+    waiting.fill("a blue cat", steps=4)
+    waiting.run()
+    expect(waiting.page.locator(".at-progress")).to_contain_text("Next in line")
+    waiting.page.keyboard.press("Escape")
+    waiting.ends("cancelled", 10_000)
+    expect(running.stage).to_have_attribute("data-status", "running")
+    waiting.run()
+    running.page.keyboard.press("Escape")
+    running.ends("cancelled", 10_000)
+    waiting.ends()
+    assert (len(running.pictures()), len(waiting.pictures())) == (0, 1)
+
+
+def test_two_tabs_of_one_browser_keep_apart_too(studio: StudioPage):
+    other = StudioPage(studio.page.context.new_page(), studio.url, studio.watch).open()
+    studio.fill("a red apple", steps=150, batch_count=10)
+    studio.run()
+    other.fill("a blue cat", steps=12)
+    other.run()
+    studio.works()
+    studio.page.keyboard.press("Escape")
+    studio.ends("cancelled", 10_000)
+    other.ends()
+    assert other.seen()["previews"] > 0
+    assert (len(studio.pictures()), len(other.pictures())) == (0, 1)
+    studio.open()
+    other.open()
+    expect(studio.message).to_have_text("Cancelled.")
+    assert (len(studio.pictures()), len(other.pictures())) == (0, 1)

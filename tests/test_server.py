@@ -1,0 +1,233 @@
+"""The server as a process: how soon it answers, how it ends, and what it leaves alone."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHES = {".git", ".venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+CACHES |= {".hypothesis", "atelier.egg-info"}
+PAGE_SECONDS = 6.0
+START_SECONDS = 90.0
+
+
+class Server:
+    """A running server; `seconds`: from its start to the first page."""
+
+    def __init__(self, data: Path, **environment: str):
+        self.data = data
+        self._began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py"), "serve", "--port", "0"],
+            cwd=data.parent,
+            env=os.environ
+            | {"ATELIER_DATA_DIR": str(data), "ATELIER_DEVICE": "cpu", "ATELIER_DTYPE": "float32"}
+            | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.seconds = 0.0
+        self.address = ""
+
+    def answer(self) -> "Server":
+        """Wait for the first page."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("Atelier is at http://127.0.0.1:"), self.process.communicate()
+        self.address = line.split()[3]
+        html = self.get("/")
+        self.seconds = time.monotonic() - self._began
+        assert b"gradio" in html
+        return self
+
+    def get(self, path: str) -> bytes:
+        while True:
+            try:
+                with urllib.request.urlopen(self.address + path, timeout=START_SECONDS) as answer:
+                    return answer.read()
+            except urllib.error.URLError as error:
+                if not isinstance(error.reason, ConnectionError):
+                    raise
+                time.sleep(0.02)
+
+    def status(self) -> dict:
+        return json.loads(self.get("/status"))
+
+    def end(self, by: signal.Signals) -> tuple[int, float, str]:
+        """Exit code, seconds that the end took, and what was logged."""
+        start = time.monotonic()
+        self.process.send_signal(by)
+        _, log = self.process.communicate(timeout=60)
+        return self.process.returncode, time.monotonic() - start, log
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        with self.process:
+            pass
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers on the test's data folder; none outlives the test."""
+    started: list[Server] = []
+
+    def start(**environment: str) -> Server:
+        started.append(Server(tmp_path / "data", **environment))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+def sources() -> dict[str, tuple[int, int]]:
+    """Every file of the source tree outside of caches, with its size and time of change."""
+    found = {}
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in CACHES]
+        for name in names:
+            path = Path(folder, name)
+            # A test of others may be at work in its own folder.
+            if "tests" in path.relative_to(ROOT).parts or path.suffix == ".pyc":
+                continue
+            stat = path.stat()
+            found[str(path)] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def open_files(process: int) -> set[str]:
+    """Files that a process has mapped into its memory."""
+    lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+    return {line.split(maxsplit=5)[5] for line in lines if line.count("/")}
+
+
+def test_the_page_answers_soon_and_before_torch_is_there(serve):
+    serve().answer().end(signal.SIGTERM)  # what it reads is in the system's cache now
+    server = serve().answer()
+    status = server.status()
+    loaded = any("libtorch_cpu" in path for path in open_files(server.process.pid))
+    work = psutil.Process(server.process.pid).cpu_times()
+    assert work.user + work.system <= PAGE_SECONDS
+    assert server.seconds <= PAGE_SECONDS * crowd()
+    assert not status["ready"]
+    assert not loaded, "torch comes after the page"
+    start = time.monotonic()
+    while not server.status()["ready"]:
+        assert time.monotonic() - start < START_SECONDS
+        time.sleep(0.1)
+
+
+def crowd() -> float:
+    """How many programs share a core at the moment, at least 1: so much longer all takes."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def submit(data: Path, prompt: str) -> None:
+    """Put a job of a hundred pictures into the queue of a data folder without a server."""
+    code = (
+        "import sys; from pathlib import Path;"
+        "from studio.requests import GenerationRequest; from studio.services import build_services;"
+        "from studio.settings import Settings;"
+        "services = build_services(Settings(data_dir=Path(sys.argv[1]), device='cpu'));"
+        "services.queue.submit(GenerationRequest(prompt=sys.argv[2], steps=10, batch_count=100))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(data), prompt], cwd=ROOT, check=True)
+
+
+def jobs(data: Path) -> list[str]:
+    connection = sqlite3.connect(data / "atelier.db")
+    rows = connection.execute("SELECT status FROM jobs ORDER BY number").fetchall()
+    connection.close()
+    return [status for (status,) in rows]
+
+
+def wait_for_a_picture(server: Server) -> None:
+    start = time.monotonic()
+    while not list((server.data / "outputs").rglob("*.png")):
+        assert time.monotonic() - start < START_SECONDS
+        time.sleep(0.1)
+
+
+def test_the_end_interrupts_the_running_job_and_keeps_what_waits(serve, tmp_path):
+    """One story: a job is taken up, ended by SIGTERM, and the next server goes on with the next."""
+    before = sources()
+    submit(tmp_path / "data", "a red apple")
+    submit(tmp_path / "data", "a blue cat")
+    server = serve().answer()
+    wait_for_a_picture(server)
+    assert server.status()["running"] == 1
+    code, seconds, log = server.end(signal.SIGTERM)
+    assert code == 0, log
+    assert seconds < 10
+    assert "Traceback" not in log
+    assert jobs(server.data) == ["interrupted", "queued"]
+    kept = len(list((server.data / "outputs").rglob("*.png")))
+
+    server = serve().answer()
+    start = time.monotonic()
+    while len(list((server.data / "outputs").rglob("*.png"))) <= kept:
+        assert time.monotonic() - start < START_SECONDS
+        time.sleep(0.1)
+    server.process.kill()  # no chance to record anything
+    server.process.wait()
+    assert jobs(server.data) == ["interrupted", "running"]
+
+    server = serve().answer()
+    assert jobs(server.data) == ["interrupted", "interrupted"]
+    code, seconds, log = server.end(signal.SIGINT)
+    assert code == 130, log
+    assert seconds < 10
+    assert "Traceback" not in log
+    assert sources() == before, "nothing is ever written to the source tree"
+
+
+def test_a_signal_before_the_page_is_up_ends_it_too(serve):
+    server = serve()
+    time.sleep(1)
+    code, seconds, log = server.end(signal.SIGTERM)
+    assert code in (0, -signal.SIGTERM), log
+    assert seconds < 10
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"ATELIER_TRASH_DAYS": "-1"}, "ATELIER_TRASH_DAYS) is '-1', but it must be greater"),
+        ({"ATELIER_MEMORY_BUDGET": "much"}, "ATELIER_MEMORY_BUDGET) is 'much'"),
+        ({"ATELIER_COLOUR": "red"}, "Environment variable ATELIER_COLOUR is no setting"),
+        ({"ATELIER_CONFIG": "/nonexistent/a.toml"}, "but there is no such file"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_with_one_line(serve, environment, words):
+    server = serve(**environment)
+    out, err = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1
+    assert out == ""
+    assert err.count("\n") == 1
+    assert words in err
+    assert not server.data.exists()
+
+
+def test_a_data_folder_that_another_server_has(serve, tmp_path):
+    (tmp_path / "data").mkdir()
+    with FileLock(tmp_path / "data" / "server.lock"):
+        server = serve()
+        _, err = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1
+    assert "is in use by another Atelier" in err
+    assert err.count("\n") == 1
