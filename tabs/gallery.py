@@ -173,7 +173,7 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
     for trigger in (
         tab.select,
         view.search.submit,
-        view.search.input,
+        view.search.change,  # `input` comes with keys that write only: not with Backspace or pasting
         view.model.input,
         view.show.input,
     ):

@@ -49,7 +49,10 @@ def build_app(services: Services) -> FastAPI:
         services.start()
         yield
 
-    app = FastAPI(title="Atelier", version=__version__, lifespan=lifespan)
+    # Without FastAPI's own pages of documentation: they load their scripts from another host.
+    app = FastAPI(
+        title="Atelier", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.include_router(outputs.build_router(services))
     app.include_router(status.build_router(services))
     page = build_page(services)

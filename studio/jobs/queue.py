@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from studio.context import Context
 from studio.errors import RequestError
-from studio.events import Event, Failed, Finished, Queued, Status, Stopped
+from studio.events import FINAL, Event, Failed, Finished, Queued, Status, Stopped
 from studio.jobs.channel import CancelToken, Channel
 from studio.requests import Request
 from studio.store.jobs import JobRow, JobTable
@@ -15,6 +15,8 @@ from studio.store.outputs import OutputTable
 
 _REMEMBERED = 200
 """Channels of ended jobs that are kept for listeners who come late; rows last for ever."""
+_LOOK_AGAIN = 5.0
+"""Seconds without news after which a job's row is read again."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,15 @@ class JobQueue:
         if row.status.is_final:
             yield self._final(row)
             return
-        yield from self.live(job_id)[0].listen(heartbeat)
+        for event in self.live(job_id)[0].listen(heartbeat or _LOOK_AGAIN):
+            if event is None:
+                # Another process may run the job: its end shows in the row alone.
+                row = self._jobs.get(job_id)
+                event = self._final(row) if row.status.is_final else None
+            if event is not None or heartbeat is not None:
+                yield event
+            if isinstance(event, FINAL):
+                return
 
     def line(self) -> Line:
         """How many jobs run and wait right now."""

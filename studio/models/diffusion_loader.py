@@ -1,15 +1,14 @@
 """Brings diffusion pipelines to the device."""
 
 import contextlib
-import json
 import logging
-import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import ModelError, OutOfMemory, SettingsError
 from studio.models.catalogue import Catalogue, ModelEntry
 from studio.models.devices import Device
+from studio.models.integrity import stored_numbers
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -38,8 +37,8 @@ class DiffusionLoader:
     def estimate(self, model_id: str) -> int:
         """Bytes that the weights will take in the device's number format."""
         entry = self._catalogue.usable(model_id)
-        stored = _stored_width(entry)
-        return int(entry.bytes / stored * _BYTES[self._device().dtype] * _HEADROOM)
+        stored = sum(stored_numbers(part) for part in entry.folder.iterdir() if part.is_dir())
+        return int(stored * _BYTES[self._device().dtype] * _HEADROOM)
 
     def load(self, model_id: str) -> "DiffusionPipeline":
         """The text-to-image pipeline on the device, in evaluation mode."""
@@ -70,6 +69,7 @@ class DiffusionLoader:
             raise ModelError(
                 f"{entry.title} could not be loaded from {entry.folder} ({first}); copy it again."
             ) from error
+        _check_complete(entry, pipe)
         pipe.set_progress_bar_config(disable=True)
         if self._attention == "xformers":
             _use_xformers(pipe)
@@ -104,15 +104,19 @@ class DiffusionLoader:
             return views[task]()
 
 
-def _stored_width(entry: ModelEntry) -> int:
-    """Bytes a number on disk, told from the denoiser's first tensor."""
-    assert entry.family is not None
-    file = next(iter(sorted((entry.folder / entry.family.denoiser).glob("*.safetensors"))))
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    kinds = {value["dtype"] for key, value in header.items() if key != "__metadata__"}
-    return 4 if "F32" in kinds else 2
+def _check_complete(entry: ModelEntry, pipe: Any) -> None:
+    """ModelError when a part has more numbers than its files: the rest would be random."""
+    import torch
+
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            needed = sum(parameter.numel() for parameter in part.parameters())
+            stored = stored_numbers(entry.folder / name)
+            if stored < needed:
+                raise ModelError(
+                    f"{entry.title} is incomplete: {name} needs {needed:,} numbers, but its files "
+                    f"hold {stored:,}; copy {entry.folder} again."
+                )
 
 
 def _use_xformers(pipe: Any) -> None:

@@ -1,11 +1,21 @@
 """Whether a model folder is whole, found out from file headers without reading weights."""
 
 import json
+import math
 import struct
 from pathlib import Path
 
 _INDEX = "model_index.json"
 _LONGEST_HEADER = 100_000_000
+_NONSENSE = (
+    OSError,
+    ValueError,
+    struct.error,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def folder_problem(folder: Path) -> str:
@@ -24,31 +34,42 @@ def folder_problem(folder: Path) -> str:
 
 
 def file_problem(path: Path) -> str:
-    """What is wrong with a safetensors file, or "".
-
-    Source: the format's description, https://huggingface.co/docs/safetensors: eight bytes of
-    little-endian header length, a JSON header, then the data that the header's offsets span.
-    """
+    """What is wrong with a safetensors file, or ""."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(size - 8, _LONGEST_HEADER):
-                return f"{path.name} is cut off"
-            header = json.loads(stream.read(length))
-        ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
-        whole = 8 + length + max(ends, default=0)
-    except (
-        OSError,
-        ValueError,
-        struct.error,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):
+        start, tensors = _header(path)
+        whole = start + max((end for _, end in tensors.values()), default=0)
+        return "" if path.stat().st_size == whole else f"{path.name} is cut off"
+    except EOFError:
+        return f"{path.name} is cut off"
+    except _NONSENSE:
         return f"{path.name} is not a safetensors file"
-    return "" if size == whole else f"{path.name} is cut off"
+
+
+def stored_numbers(folder: Path) -> int:
+    """How many numbers the safetensors files of a component hold."""
+    return sum(
+        numbers for file in folder.glob("*.safetensors") for numbers, _ in _header(file)[1].values()
+    )
+
+
+def _header(path: Path) -> tuple[int, dict[str, tuple[int, int]]]:
+    """Where the data starts, and for each tensor how many numbers it has and where it ends.
+
+    Raises EOFError when the file is shorter than its header. Source: the format's description,
+    https://huggingface.co/docs/safetensors: eight bytes of little-endian header length, a JSON
+    header, then the data that the header's offsets span.
+    """
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        if length > min(path.stat().st_size - 8, _LONGEST_HEADER):
+            raise EOFError
+        header = json.loads(stream.read(length))
+    tensors = {
+        name: (math.prod(facts["shape"]), int(facts["data_offsets"][1]))
+        for name, facts in header.items()
+        if name != "__metadata__"
+    }
+    return 8 + length, tensors
 
 
 def _component_problem(folder: Path, class_name: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
 
-LONG = 90_000
+LONG = 120_000
 """Milliseconds that a busy machine may take for a picture."""
 LOAD_EVENTS = 2
 """What a fresh page asks for: its kept settings and its jobs."""

@@ -46,7 +46,9 @@ def test_it_fits_and_reads_well(open_page, size: str, scheme: str):
     studio.run()
     studio.ends()
     assert overhang(studio) <= 0
-    low = [(name, round(ratio, 1)) for name, ratio in studio.page.evaluate(CONTRASTS) if ratio < 4.5]
+    low = [
+        (name, round(ratio, 1)) for name, ratio in studio.page.evaluate(CONTRASTS) if ratio < 4.5
+    ]
     assert low == []
     button = studio.page.locator("#at-run").bounding_box()
     result = studio.page.locator("#at-stage .at-canvas").bounding_box()

@@ -64,7 +64,9 @@ class Studio:
     def __init__(self, services: Services):
         self.services = services
 
-    def make(self, on_check: Callable[[], Signal] = lambda: Signal.GO_ON, **fields: Any) -> Recorder:
+    def make(
+        self, on_check: Callable[[], Signal] = lambda: Signal.GO_ON, **fields: Any
+    ) -> Recorder:
         """Run a request; without a word on it, there are few steps and no previews."""
         request = GenerationRequest(**{"steps": 6, "seed": 7, "preview_every": 0, **fields})
         resolved = resolve_generation(request, self.services.catalogue)

@@ -1,6 +1,7 @@
 """The table of samplers: what it offers is what diffusers does, and every one makes pictures."""
 
 import inspect
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def test_schedules_are_known_to_the_class_and_change_the_noise_levels(config: An
         levels, before = noise_levels(scheduler), noise_levels(automatic)
         assert np.isfinite(levels).all()
         own = automatic.config.get("timestep_spacing")
-        if schedule is Schedule.AUTOMATIC or (schedule is Schedule.SGM_UNIFORM and own == "trailing"):
+        if schedule is Schedule.AUTOMATIC or (
+            schedule is Schedule.SGM_UNIFORM and own == "trailing"
+        ):
             assert np.array_equal(levels, before)
         else:
             assert not np.allclose(levels, before, rtol=1e-3), (sampler, schedule)
@@ -130,10 +133,10 @@ def test_sgm_uniform_leaves_out_the_last_of_equal_timesteps() -> None:
     wanted = np.linspace(999, 0, 11)[:-1]
     for sampler, entry in SAMPLERS.items():
         if entry.trailing:
-            scheduler = build_scheduler(
-                sampler, Schedule.SGM_UNIFORM, CONFIGS["PNDM leading"], 10
+            scheduler = build_scheduler(sampler, Schedule.SGM_UNIFORM, CONFIGS["PNDM leading"], 10)
+            steps = sorted(
+                {float(t) for t in scheduler.timesteps if float(t) % 1 == 0}, reverse=True
             )
-            steps = sorted({float(t) for t in scheduler.timesteps if float(t) % 1 == 0}, reverse=True)
             if sampler not in (Sampler.DPM2, Sampler.DPM2_A):
                 assert steps == pytest.approx(wanted, abs=1), sampler
             assert steps[0] == 999, sampler
@@ -203,9 +206,11 @@ def all_knowing(scheduler: Any) -> Any:
     return predict
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 20, 49, 150])
-def test_every_sampler_finds_the_answer_in_any_number_of_steps(config: Any, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "steps"), [*itertools.product(CONFIGS, (1, 2, 7, 20)), ("Euler defaults", 150)]
+)
+def test_every_sampler_finds_the_answer_in_any_number_of_steps(name: str, steps: int) -> None:
+    config = CONFIGS[name]
     conditions = Conditions(torch.zeros(2, 1, 1), None, (1.0,))
     for sampler, schedule in OFFERED:
         if steps > (SAMPLERS[sampler].most_steps or steps):
@@ -243,29 +248,20 @@ def test_a_run_starts_from_all_the_noise(config: Any, steps: int) -> None:
 
 @pytest.mark.slow
 def test_every_sampler_makes_what_the_prompt_says(services: Services, judge: Judge) -> None:
-    """LCM and TCD too: they need no distilled model, only the usual steps and CFG scale of one
-    that is not. With their 4 to 8 steps at CFG 1 such a model gives blurred pictures.
+    """LCM and TCD too: with a model that was not distilled they take the usual steps and CFG scale.
+    Their own 4 to 8 steps at CFG 1 give blurred pictures of it.
     """
-    prompts = {"a red apple": ("red apple", "red"), "a blue umbrella": ("umbrella", "blue")}
     wrong = []
+    seen = set()
     for sampler in Sampler:
-        for prompt, (thing, colour) in prompts.items():
-            job = services.run_now(
-                GenerationRequest(
-                    prompt=prompt, sampler=sampler, steps=20, seed=1, preview_every=0
-                )
-            )
-            (output,) = services.queue.outputs(job)
-            with Image.open(services.outputs.path(output)) as image:
-                assert judge.is_picture(image), (sampler, prompt)
-                if not judge.recognises(image, thing) or judge.colour(image) != colour:
-                    wrong.append((sampler.value, prompt, judge.colour(image), judge.rank(image)[:3]))
+        request = GenerationRequest(
+            prompt="a red apple", sampler=sampler, steps=20, seed=1, preview_every=0
+        )
+        (output,) = services.queue.outputs(services.run_now(request))
+        with Image.open(services.outputs.path(output)) as image:
+            assert judge.is_picture(image), sampler
+            seen.add(image.convert("RGB").tobytes())
+            if not judge.recognises(image, "red apple") or judge.colour(image) != "red":
+                wrong.append((sampler.value, judge.colour(image), judge.rank(image)[:3]))
     assert not wrong
-
-
-def test_samplers_differ(studio: Any) -> None:
-    pictures = {
-        sampler: studio.pixels(prompt="a red apple", sampler=sampler, steps=6, seed=1)
-        for sampler in Sampler
-    }
-    assert len({picture.tobytes() for picture in pictures.values()}) == len(Sampler)
+    assert len(seen) == len(Sampler)

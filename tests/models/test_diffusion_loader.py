@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from studio.context import ModelSpec
 from studio.errors import ModelError, OutOfMemory, SettingsError
@@ -226,3 +227,14 @@ def test_code_in_a_model_folder_is_never_run(own, catalogue, tmp_path):
     with pytest.raises(ModelError):
         loader_on(catalogue).load("scripted")
     assert not witness.exists()
+
+
+def test_a_model_that_lacks_a_tensor_is_refused(own, catalogue):
+    """Libraries fill such a gap with random numbers and go on."""
+    file = own("gappy") / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    tensors.pop(max(tensors, key=lambda name: tensors[name].numel()))
+    file.unlink()  # it is a link to the embedded model's own
+    save_file(tensors, file)
+    with pytest.raises(ModelError, match=r"is incomplete: text_encoder needs [\d,]+ numbers"):
+        loader_on(catalogue).load("gappy")
