@@ -66,7 +66,8 @@ class GenerationRequest(Request):
     """Pictures from a text.
 
     width, height: pixels, multiples of the model's factor. seed -1 draws one at submission.
-    Picture i of the job uses seed + i and, with a variation, variation_seed + i.
+    Picture i of the job uses seed + i; with a variation, the seed stays and it uses
+    variation_seed + i.
     """
 
     kind: Literal["generate"] = "generate"

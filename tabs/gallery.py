@@ -173,7 +173,7 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
     for trigger in (
         tab.select,
         view.search.submit,
-        view.search.change,  # `input` comes with keys that write only: not with Backspace or pasting
+        view.search.change,  # not `input`, which Backspace and pasting do not give
         view.model.input,
         view.show.input,
     ):

@@ -23,7 +23,7 @@ from studio.requests import (
     validated,
 )
 from studio.services import Services
-from tabs.blocks import drop_zone, prompts, seed, size, stage
+from tabs.blocks import drop_zone, header, prompts, seed, size, stage
 from tabs.blocks.stage import PageJobs
 from tabs.forms import Form, Values, slider, valid_fields
 
@@ -261,12 +261,16 @@ class Handlers:
         """The settings that the browser kept, as far as they are still valid."""
         fields = valid_fields(saved if isinstance(saved, dict) else {})
         if fields.get("model") not in self._usable_models():
-            fields.pop("model", None)
+            fields["model"] = None
         return self.filled(fields)
 
     def filled(self, fields: Mapping[str, Any]) -> list[Any]:
         """Updates that put these values into the form, all else left as it is."""
         updates = dict(fields)
+        if "model" in updates:
+            # With the list of today: a model that was added since the start can be chosen at once.
+            found, wanted = header.choices(self._services), updates["model"]
+            updates["model"] = gr.Dropdown(found, value=wanted) if wanted else gr.Dropdown(found)
         if {"sampler", "schedule"} & set(updates):
             # A schedule on its own is checked against its sampler when the job is submitted.
             allowed = schedules(updates["sampler"]) if "sampler" in updates else _ALL_SCHEDULES

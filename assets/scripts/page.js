@@ -31,6 +31,6 @@
       const active = document.activeElement;
       if (active && active.blur) { active.blur(); active.focus(); }
       setTimeout(() => press("at-run"), 60);
-    } else if (event.key === "Escape" && !document.querySelector("ul.options")) press("at-cancel");
+    } else if (event.key === "Escape" && !document.querySelector("[aria-expanded=true]")) press("at-cancel");
   }, true);
 }

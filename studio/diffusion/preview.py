@@ -14,8 +14,9 @@ from torch.nn import functional
 from studio.events import Preview
 
 log = logging.getLogger(__name__)
-_SAMPLES = 24
-_CELLS = 8
+_SAMPLES = 20
+_PATCH = 4
+"""Side of a patch in latents; the edges of smaller ones would blur into the fit."""
 
 
 class Previewer:
@@ -64,12 +65,13 @@ def project(latents: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:
 def fit_projection(vae: torch.nn.Module) -> torch.Tensor:
     """The projection (3, c + 1) that best maps an autoencoder's latents to shrunk pictures.
 
-    Least squares over smooth pictures of random colours, which the autoencoder encodes.
+    Least squares over pictures of large patches in random colours, which the autoencoder encodes;
+    some channels are clamped, for full and missing colour is common in real pictures.
     """
     factor = 2 ** (len(vae.config.block_out_channels) - 1)  # type: ignore[union-attr, arg-type]
     generator = torch.Generator("cpu").manual_seed(0)
-    corners = torch.rand(_SAMPLES, 3, 3, 3, generator=generator)
-    small = functional.interpolate(corners, size=(_CELLS, _CELLS), mode="bicubic").clamp(0, 1)
+    colours = (torch.rand(_SAMPLES, 3, 3, 3, generator=generator) * 1.6 - 0.3).clamp(0, 1)
+    small = functional.interpolate(colours, scale_factor=_PATCH, mode="nearest")
     pictures = functional.interpolate(small, scale_factor=factor, mode="nearest")
     latents = _encoded(vae, pictures)
     if not latents.isfinite().all():

@@ -1,6 +1,6 @@
 """A client of the whole application, started and stopped as the server would."""
 
-import time
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,5 +14,6 @@ from tabs.page import build_app
 def client(services: Services) -> Iterator[TestClient]:
     with TestClient(build_app(services)) as started:
         yield started
-        while services.engine.known_device is None:  # its thread must not outlive the test
-            time.sleep(0.02)
+        for thread in threading.enumerate():
+            if thread.name == "warm-up":
+                thread.join()

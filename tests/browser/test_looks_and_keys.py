@@ -32,6 +32,11 @@ CONTRASTS = """() => {
 }"""
 
 
+def is_dark(studio: StudioPage) -> bool:
+    """Whether the page is shown dark."""
+    return studio.page.evaluate("document.body.classList.contains('dark')")
+
+
 def overhang(studio: StudioPage) -> int:
     """Pixels by which the page is wider than its window."""
     return studio.page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -41,7 +46,7 @@ def overhang(studio: StudioPage) -> int:
 @pytest.mark.parametrize("size", SIZES)
 def test_it_fits_and_reads_well(open_page, size: str, scheme: str):
     studio: StudioPage = open_page(viewport=SIZES[size], color_scheme=scheme)
-    assert ("dark" in studio.page.locator("body").get_attribute("class")) == (scheme == "dark")
+    assert is_dark(studio) == (scheme == "dark")
     studio.fill("a red apple", steps=2)
     studio.run()
     studio.ends()
@@ -65,14 +70,13 @@ def test_it_fits_and_reads_well(open_page, size: str, scheme: str):
 
 
 def test_the_choice_of_light_or_dark_lasts(studio: StudioPage):
-    body = studio.page.locator("body")
-    assert "dark" not in (body.get_attribute("class") or "")
+    assert not is_dark(studio)
     studio.page.get_by_role("button", name="Light or dark").click()
     studio.open()
-    assert "dark" in (body.get_attribute("class") or "")
+    assert is_dark(studio)
     studio.page.get_by_role("button", name="Light or dark").click()
     studio.open()
-    assert "dark" not in (body.get_attribute("class") or "")
+    assert not is_dark(studio)
 
 
 def focused(studio: StudioPage) -> str:

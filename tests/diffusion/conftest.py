@@ -1,99 +1,13 @@
 """One set of services for all tests of pictures, so that the model is loaded once."""
 
-import io
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from judge.judge import Judge
-from PIL import Image
+from recorder import Studio, clean_environment
 
-from studio.context import ModelSpec, Signal
-from studio.diffusion.resolve import resolve_generation
-from studio.events import Event, Preview, Progress
-from studio.requests import GenerationRequest
-from studio.services import Services, build_services
+from studio.services import build_services
 from studio.settings import Settings
-from studio.store.outputs import Picture
-
-
-@dataclass
-class Recorder:
-    """A context that keeps what a work function does, in memory."""
-
-    services: Services
-    on_check: Callable[[], Signal] = lambda: Signal.GO_ON
-    job_id: str = "recorded"
-    events: list[Event] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
-
-    def borrow(self, spec: ModelSpec) -> AbstractContextManager[Any]:
-        return self.services.engine.models.borrow(spec)
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
-
-    def check(self) -> Signal:
-        return self.on_check()
-
-    def save(self, artifact: Picture) -> int:
-        self.pictures.append(artifact)
-        return len(self.pictures)
-
-    @property
-    def images(self) -> list[np.ndarray]:
-        """The pictures as (height, width, 3) bytes."""
-        return [pixels(picture.data) for picture in self.pictures]
-
-    @property
-    def previews(self) -> list[Preview]:
-        return [event for event in self.events if isinstance(event, Preview)]
-
-    @property
-    def progress(self) -> list[Progress]:
-        return [event for event in self.events if isinstance(event, Progress)]
-
-
-class Studio:
-    """Requests in, what the work function did out: no queue and no database in between."""
-
-    def __init__(self, services: Services):
-        self.services = services
-
-    def make(
-        self, on_check: Callable[[], Signal] = lambda: Signal.GO_ON, **fields: Any
-    ) -> Recorder:
-        """Run a request; without a word on it, there are few steps and no previews."""
-        request = GenerationRequest(**{"steps": 6, "seed": 7, "preview_every": 0, **fields})
-        resolved = resolve_generation(request, self.services.catalogue)
-        recorder = Recorder(self.services, on_check)
-        self.services.engine.generate(resolved, recorder)
-        return recorder
-
-    def pixels(self, **fields: Any) -> np.ndarray:
-        """The first picture of a request as (height, width, 3) bytes."""
-        return self.make(**fields).images[0]
-
-    def borrow(self, model: str = "") -> AbstractContextManager[Any]:
-        """The pipeline of a model, by default the embedded one."""
-        model_id = self.services.catalogue.get(model).id
-        return self.services.engine.models.borrow(ModelSpec("diffusion", model_id, "text2image"))
-
-
-def pixels(data: bytes) -> np.ndarray:
-    """An encoded picture as (height, width, 3) bytes."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def clean_environment(patch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("ATELIER_"):
-            patch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import Studio, clean_environment
 from PIL import Image
+from recorder import Studio, clean_environment
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from studio.diffusion.denoise import Step, denoise, predicted_clean
@@ -271,12 +271,13 @@ def test_predicted_clean_gives_back_what_noise_was_added_to(kind: str, t: float)
 @pytest.mark.parametrize("sampler", [Sampler.EULER, Sampler.DDIM, Sampler.DPMPP_2M])
 def test_both_kinds_of_prediction_lead_to_the_same_latents(sampler: Sampler, kind: str) -> None:
     """One network told in two ways: as noise, and as velocity."""
+    flat = Conditions(torch.zeros(2, 1, 1), None, (1.0,))
     results = []
     for told in ("epsilon", kind):
         config = diffusers.DDPMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=told
         ).config
-        scheduler = build_scheduler(sampler, Schedule.AUTOMATIC, config, 8)
+        scheduler = build_scheduler(sampler, Schedule.SGM_UNIFORM, config, 8)
 
         def predict(
             noisy: torch.Tensor,
@@ -292,7 +293,6 @@ def test_both_kinds_of_prediction_lead_to_the_same_latents(sampler: Sampler, kin
 
         generator = torch.Generator().manual_seed(4)
         noise = torch.randn(1, 4, 8, 8, generator=generator)
-        flat = Conditions(torch.zeros(2, 1, 1), None, (1.0,))
         results.append(
             denoise(predict, scheduler, noise, lambda _: flat, 1.0, [generator], lambda _: True)
         )

@@ -61,7 +61,7 @@ def noise_levels(scheduler: Any) -> np.ndarray:
 def evaluated_sigmas(scheduler: Any) -> np.ndarray:
     """The noise levels at which the denoiser is asked, without repetitions."""
     sigmas = noise_levels(scheduler)[:-1]
-    return sigmas[np.flatnonzero(np.diff(sigmas, prepend=np.inf))]
+    return sigmas[(np.diff(sigmas, prepend=np.inf) != 0) & (sigmas > 0)]
 
 
 def test_table_covers_every_sampler_with_a_class_of_diffusers() -> None:
@@ -73,9 +73,12 @@ def test_table_covers_every_sampler_with_a_class_of_diffusers() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_schedules_are_known_to_the_class_and_change_the_noise_levels(config: Any) -> None:
+    unchanged = {
+        sampler: build_scheduler(sampler, Schedule.AUTOMATIC, config, 10) for sampler in Sampler
+    }
     for sampler, schedule in OFFERED:
         scheduler = build_scheduler(sampler, schedule, config, 10)
-        automatic = build_scheduler(sampler, Schedule.AUTOMATIC, config, 10)
+        automatic = unchanged[sampler]
         assert type(scheduler).__name__ == SAMPLERS[sampler].scheduler
         levels, before = noise_levels(scheduler), noise_levels(automatic)
         assert np.isfinite(levels).all()
@@ -207,7 +210,8 @@ def all_knowing(scheduler: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [*itertools.product(CONFIGS, (1, 2, 7, 20)), ("Euler defaults", 150)]
+    ("name", "steps"),
+    [*itertools.product(CONFIGS, (1, 2, 7)), ("PNDM leading", 20), ("Euler defaults", 150)],
 )
 def test_every_sampler_finds_the_answer_in_any_number_of_steps(name: str, steps: int) -> None:
     config = CONFIGS[name]

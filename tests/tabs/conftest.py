@@ -30,7 +30,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     services = build_services(Settings(data_dir=tmp_path_factory.mktemp("parts"), device="cpu"))
     with gr.Blocks(analytics_enabled=False):
         model = header.build(services).model
-        yield Parts(generate.build(services, model), gallery.build(), model)
+        built = Parts(generate.build(services, model), gallery.build(), model)
+    yield built
     services.stop()
 
 

@@ -26,6 +26,11 @@ def shown(update: object) -> object:
     return getattr(update, "value", update)
 
 
+def told(update: gr.Dropdown) -> dict[str, object]:
+    """What an update really says: only what was passed is sent to the page."""
+    return update.constructor_args
+
+
 # Submitting
 
 
@@ -277,11 +282,13 @@ def test_settings_survive_a_reload(parts, handlers, embedded_id):
 )
 def test_hostile_stored_values_change_nothing(parts, handlers, saved):
     changed = by_name(parts, handlers.restore(saved))
+    assert "value" not in told(changed.pop("model"))
     assert all(value is None for value in changed.values()), changed
 
 
 def test_of_stored_values_the_valid_ones_are_used(parts, handlers):
     changed = by_name(parts, handlers.restore({"steps": -5, "prompt": "<b>`${x}", "seed": 5}))
+    assert "value" not in told(changed.pop("model"))
     assert changed == {"prompt": "<b>`${x}", "seed": 5}
 
 
@@ -300,7 +307,19 @@ def test_a_damaged_model_is_not_restored(settings, services, parts, handlers):
     own = settings.data_dir / "models" / "broken"
     own.mkdir()
     (own / "model_index.json").write_text("{")
-    assert by_name(parts, handlers.restore({"model": "broken", "seed": 5})) == {"seed": 5}
+    changed = by_name(parts, handlers.restore({"model": "broken", "seed": 5}))
+    assert "value" not in told(changed["model"])
+    assert "broken" not in [model_id for _, model_id in changed["model"].choices]
+    assert changed["seed"] == 5
+
+
+def test_a_model_that_was_added_since_the_start_can_be_chosen(
+    settings, services, parts, handlers, embedded_id
+):
+    embedded = services.catalogue.get(embedded_id).folder
+    shutil.copytree(embedded, settings.data_dir / "models" / "mine")
+    changed = by_name(parts, handlers.restore({}))
+    assert "mine" in [model_id for _, model_id in changed["model"].choices]
 
 
 def test_all_settings_of_a_saved_picture_come_back(services, parts, handlers, saved):
@@ -320,7 +339,7 @@ def test_the_model_of_a_saved_picture_may_be_gone_by_now(
     own = settings.data_dir / "models" / "mine"
     shutil.copytree(services.catalogue.get(embedded_id).folder, own)
     output_id = saved(model="mine", seed=3)
-    assert by_name(parts, handlers.use_settings(sent(id=output_id)))["model"] == "mine"
+    assert by_name(parts, handlers.use_settings(sent(id=output_id)))["model"].value == "mine"
     shutil.rmtree(own)
     with pytest.warns(UserWarning, match="Model 'mine' is not installed here"):
         changed = by_name(parts, handlers.use_settings(sent(id=output_id)))

@@ -1,0 +1,109 @@
+"""Take the pictures of the page for the documents: `cd tests && python -m browser.screenshots`."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from browser.live_server import CHROMIUM_ARGUMENTS, ROOT, LiveServer, find_chromium
+from browser.studio_page import StudioPage, Watch
+
+TARGET = ROOT / "docs" / "images"
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+PICTURES = (
+    ("a yellow star", 3),
+    ("a green frog", 11),
+    ("a castle on a blue background", 5),
+    ("a blue fish", 2),
+    ("a pink cupcake", 8),
+    ("a robot", 21),
+    ("a rocket", 4),
+    ("an orange cat", 12),
+    ("a turtle", 5),
+    ("a red heart", 9),
+    ("a sunflower", 6),
+    ("a house", 14),
+    ("a hot beverage", 1),
+    ("a penguin", 7),
+    ("a rainbow", 10),
+    ("a strawberry", 16),
+    ("a yellow duck", 13),
+    ("a mushroom", 18),
+    ("a ghost", 15),
+    ("a banana", 17),
+)
+SHOWN = (("a blue cat", 5), ("a purple butterfly", 31), ("a pear", 2), ("a red apple", 7))
+
+
+def take(browser: Browser, server: LiveServer) -> None:
+    """Fill a gallery, then photograph both tabs."""
+    filler = opened(browser, server, WIDE)
+    for prompt, seed in PICTURES:
+        make(filler, prompt, seed)
+    filler.page.context.close()
+
+    light = opened(browser, server, WIDE)
+    for prompt, seed in SHOWN:
+        make(light, prompt, seed)
+    shoot(light, "generate-light")
+    light.tab("Gallery")
+    light.page.locator("#at-gallery .at-tile").nth(2).click()
+    expect(light.page.locator(".at-detail .at-acts")).to_be_visible()
+    shoot(light, "gallery")
+    light.page.context.close()
+
+    dark = opened(browser, server, WIDE, "dark")
+    make(dark, "a penguin", 7)
+    dark.fill("a castle on a blue background", steps=40, seed=5)
+    dark.run()
+    expect(dark.page.locator(".at-progress .what")).to_have_text(
+        re.compile(r"Step (2[4-9]|3\d) of 40"), timeout=120_000
+    )
+    shoot(dark, "generate-dark", rest=0)
+    dark.ends()
+    dark.page.context.close()
+
+    phone = opened(browser, server, PHONE)
+    make(phone, "a red apple", 7)
+    shoot(phone, "phone")
+
+
+def opened(browser: Browser, server: LiveServer, size: dict, scheme: str = "light") -> StudioPage:
+    """The page in a fresh browser."""
+    context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    return StudioPage(context.new_page(), server.url, Watch(context)).open()
+
+
+def make(studio: StudioPage, prompt: str, seed: int) -> None:
+    """Generate one picture."""
+    studio.fill(prompt, seed=seed)
+    studio.run()
+    studio.ends()
+
+
+def shoot(studio: StudioPage, name: str, rest: int = 2500) -> None:
+    """Save what the window shows, after a rest in which the header hears of the job's end."""
+    studio.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    studio.page.wait_for_timeout(rest)
+    studio.page.screenshot(path=TARGET / f"{name}.png")
+
+
+def main() -> None:
+    """Start a server and a browser, and take all pictures."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = LiveServer(Path(folder)).start()
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=list(CHROMIUM_ARGUMENTS)
+        )
+        try:
+            take(browser, server)
+        finally:
+            browser.close()
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
