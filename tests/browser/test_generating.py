@@ -63,7 +63,7 @@ def test_escape_stops_a_long_run_and_frees_the_device(studio: StudioPage):
 
 
 def test_skip_leaves_out_one_picture(studio: StudioPage):
-    studio.fill("a red apple", steps=40, batch_count=3, seed=100)
+    studio.fill("a red apple", steps=24, batch_count=3, seed=100)
     studio.run()
     studio.works()
     studio.page.locator("#at-skip").click()
@@ -74,7 +74,7 @@ def test_skip_leaves_out_one_picture(studio: StudioPage):
 
 
 def test_escape_closes_a_list_and_not_the_run(studio: StudioPage):
-    studio.fill("a red apple", steps=150)
+    studio.fill("a red apple", steps=150, batch_count=10)
     studio.run()
     studio.works()
     studio.page.locator("#at-sampler input").click()
