@@ -56,12 +56,11 @@ class Generation:
                 name = ":".join((tag.kind, *tag.args[:1]))
                 context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
             run = _Run.prepare(request, entry, pipe)
-            for batch in range(request.batch_count):
+            for batch in range(run.batches):
                 self._batch(run, batch, context)
 
     def _batch(self, run: "_Run", batch: int, context: Context) -> None:
-        size = run.request.batch_size
-        seeds = run.seeds[batch * size : (batch + 1) * size]
+        seeds = run.seeds[batch * run.together : (batch + 1) * run.together]
         noise, generators = run.noise(seeds)
         scheduler = run.scheduler()
         latents = denoise(
@@ -94,8 +93,9 @@ class Generation:
                 step=number,
                 steps=steps,
                 item=batch + 1,
-                items=run.request.batch_count,
+                items=run.batches,
                 seconds_left=run.pace.step(),
+                label="batch" if run.together > 1 else "picture",
             )
         )
         every = run.request.preview_every
@@ -108,13 +108,14 @@ class Generation:
 
 @dataclass(frozen=True)
 class _Run:
-    """What all batches of a job share."""
+    """What all batches of a job share; together: pictures that are denoised at once."""
 
     request: GenerationRequest
     entry: ModelEntry
     pipe: Any
     seeds: list[Seeds]
     guidance: PromptGuidance
+    together: int
     pace: Pace
     hash: str
 
@@ -129,8 +130,14 @@ class _Run:
         seeds = seeds_of(
             request.seed, request.variation_seed, request.variation_strength, request.image_count
         )
-        pace = Pace(len(first.timesteps) * request.batch_count)
-        return cls(request, entry, pipe, seeds, guidance, pace, model_hash(entry))
+        together = _together(request, pipe)
+        pace = Pace(len(first.timesteps) * (request.image_count // together))
+        return cls(request, entry, pipe, seeds, guidance, together, pace, model_hash(entry))
+
+    @property
+    def batches(self) -> int:
+        """How many times the device denoises."""
+        return len(self.seeds) // self.together
 
     def scheduler(self) -> Any:
         """A fresh scheduler: they remember the run they were used for."""
@@ -176,6 +183,16 @@ class _Run:
             infotext=text,
             request=request.model_dump_json(),
         )
+
+
+def _together(request: GenerationRequest, pipe: Any) -> int:
+    """Pictures that are denoised at once: a whole batch, or one where that would change pixels.
+
+    A CPU rounds half-precision sums in another order for each batch size, and a picture of a
+    batch could not be made again on its own.
+    """
+    exact = pipe.device.type != "cpu" or pipe.unet.dtype == torch.float32
+    return request.batch_size if exact else 1
 
 
 def _scheduler(request: GenerationRequest, pipe: Any) -> Any:
