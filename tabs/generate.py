@@ -24,10 +24,9 @@ from studio.requests import (
 )
 from studio.services import Services
 from tabs.blocks import drop_zone, header, prompts, seed, size, stage
-from tabs.blocks.stage import PageJobs
+from tabs.blocks.stage import REMEMBERED_JOBS, PageJobs
 from tabs.forms import Form, Values, slider, valid_fields
 
-_REMEMBERED_JOBS = 20
 _ALL_SCHEDULES = [schedule.value for schedule in Schedule]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Without the queue an answer comes a little sooner, but Gradio then drops all messages: only for
@@ -156,14 +155,18 @@ class Handlers:
         view = self._view
         page = values[view.jobs] or PageJobs([])
         with in_words():
-            page.ids.append(self._services.queue.submit(view.form.request(values)))
-        del page.ids[:-_REMEMBERED_JOBS]
+            page.add(self._services.queue.submit(view.form.request(values)))
         return {view.jobs: page, view.told: list(page.ids)}
 
     def attach(self, ids: Any) -> PageJobs:
-        """The jobs that the browser remembers, as far as it says anything sensible."""
-        known = ids if isinstance(ids, list) else []
-        return PageJobs([str(each)[:64] for each in known][-_REMEMBERED_JOBS:])
+        """The jobs that the browser remembers, as far as it says anything sensible.
+
+        ids: a list of the page's own, or under "borrowed" the last one of another page.
+        """
+        borrowed = isinstance(ids, dict) and "borrowed" in ids
+        known = ids["borrowed"] if borrowed else ids
+        kept = known[-REMEMBERED_JOBS:] if isinstance(known, list) else []
+        return PageJobs([str(each)[:64] for each in kept], borrowed=borrowed)
 
     def follow(self, page: PageJobs | None) -> Iterator[dict[str, object]]:
         """The stage while the page's jobs run."""

@@ -9,7 +9,8 @@
     },
     // A tab keeps its own jobs over a reload; a new tab begins with the last job of the browser.
     jobs() {
-      return read(sessionStorage, "atelier-jobs") || read(localStorage, "atelier-jobs") || "[]";
+      const own = read(sessionStorage, "atelier-jobs");
+      return own || `{"borrowed": ${read(localStorage, "atelier-jobs") || "[]"}}`;
     },
     remember(ids) {
       store(sessionStorage, "atelier-jobs", JSON.stringify(ids));

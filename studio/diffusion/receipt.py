@@ -18,6 +18,7 @@ def receipt(pipe: Any) -> dict[str, str]:
         "diffusers": _version("diffusers"),
         "transformers": _version("transformers"),
         "device": str(device),
+        "threads": str(torch.get_num_threads()),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "attention": type(next(iter(pipe.unet.attn_processors.values()))).__name__,
     }

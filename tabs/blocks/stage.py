@@ -23,6 +23,7 @@ from studio.jobs.queue import JobQueue
 from tabs.theme import script
 
 _SHOWN = 60
+REMEMBERED_JOBS = 20
 _TEMPLATE = """
 <div class="at-stage">
   <div class="at-message" role="alert" hidden></div>
@@ -72,10 +73,22 @@ class View:
 
 @dataclass
 class PageJobs:
-    """The jobs of one open page, oldest first, and the one that it follows."""
+    """The jobs of one open page, oldest first, and the one that it follows.
+
+    borrowed: they are another page's, shown until this one has jobs of its own.
+    """
 
     ids: list[str]
     current: str = ""
+    borrowed: bool = False
+
+    def add(self, job_id: str) -> None:
+        """Follow a job of this page; another page's job is let go, and with it its Cancel."""
+        if self.borrowed:
+            self.ids.clear()
+            self.borrowed, self.current = False, ""
+        self.ids.append(job_id)
+        del self.ids[:-REMEMBERED_JOBS]
 
 
 def build() -> gr.HTML:
@@ -105,6 +118,8 @@ def follow(queue: JobQueue, page: PageJobs, heartbeat: float = 5.0) -> Iterator[
             for event in queue.follow(job_id, heartbeat):
                 view = view if event is None else fold(view, event)
                 yield view
+                if page.current != job_id:  # it was another page's, and this one has its own now
+                    break
         except NotFound:
             continue
     if not shown:

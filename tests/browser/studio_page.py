@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
 
+CUT = "AbortError|Connection errored out|network error"
+"""What Gradio writes to the console when its stream of events ends before its time."""
 LONG = 120_000
 """Milliseconds that a busy machine may take for a picture."""
 LOAD_EVENTS = 2

@@ -6,10 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.live_server import LiveServer
-from browser.studio_page import LONG, StudioPage
-
-CUT = "AbortError|Connection errored out|network error"
-"""What Gradio writes to the console when its stream of events ends before its time."""
+from browser.studio_page import CUT, LONG, StudioPage
 
 
 def test_settings_survive_a_reload(studio: StudioPage):

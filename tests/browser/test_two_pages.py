@@ -3,7 +3,7 @@
 from judge.judge import Judge
 from playwright.sync_api import expect
 
-from browser.studio_page import StudioPage, picture
+from browser.studio_page import CUT, StudioPage, picture
 
 
 def test_both_finish_and_each_shows_its_own(open_page):
@@ -55,7 +55,27 @@ def test_two_tabs_of_one_browser_keep_apart_too(studio: StudioPage):
     other.ends()
     assert other.seen()["previews"] > 0
     assert (len(studio.pictures()), len(other.pictures())) == (0, 1)
+    studio.watch.tolerate(CUT)
     studio.open()
     other.open()
     expect(studio.message).to_have_text("Cancelled.")
     assert (len(studio.pictures()), len(other.pictures())) == (0, 1)
+
+
+def test_a_tab_opened_in_mid_run_cannot_cancel_it_once_it_has_a_job_of_its_own(studio: StudioPage):
+    studio.fill("a red apple", steps=60, batch_count=2)
+    studio.run()
+    studio.works()
+    first = studio.stage.get_attribute("data-job")
+    late = StudioPage(studio.page.context.new_page(), studio.url, studio.watch).open()
+    late.works()
+    assert late.stage.get_attribute("data-job") == first
+    late.fill("a blue cat", steps=4)
+    late.run()
+    expect(late.stage).not_to_have_attribute("data-job", first)
+    expect(late.page.locator(".at-progress")).to_contain_text("Next in line")
+    late.page.keyboard.press("Escape")
+    late.ends("cancelled", 10_000)
+    expect(studio.stage).to_have_attribute("data-status", "running")
+    studio.page.keyboard.press("Escape")
+    studio.ends("cancelled", 10_000)

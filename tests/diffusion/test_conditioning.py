@@ -26,7 +26,6 @@ PROMPTS = ["", "a red cat", "Three  blue DOGS,\non a table; 12:30!", r"a \(small
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

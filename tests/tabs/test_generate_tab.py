@@ -144,6 +144,17 @@ def test_of_what_the_browser_remembers_only_the_sensible_is_believed(handlers, t
     assert handlers.attach(told) == PageJobs(ids)
 
 
+def test_the_job_of_another_page_is_let_go_for_one_of_its_own(handlers):
+    page = handlers.attach({"borrowed": ["theirs"]})
+    assert (page.ids, page.borrowed) == (["theirs"], True)
+    page.current = "theirs"
+    page.add("mine")
+    assert (page.ids, page.current, page.borrowed) == (["mine"], "", False)
+    page.add("mine too")
+    assert page.ids == ["mine", "mine too"]
+    assert handlers.attach({"borrowed": 7}).ids == handlers.attach({"else": []}).ids == []
+
+
 def test_following_nothing_shows_an_empty_stage(handlers):
     [value] = handlers.follow(None)
     assert value["active"] is False
