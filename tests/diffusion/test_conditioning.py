@@ -24,10 +24,6 @@ FOLDER = next(path.parent for path in sorted(MODELS.glob("*/model_index.json")))
 PROMPTS = ["", "a red cat", "Three  blue DOGS,\non a table; 12:30!", r"a \(small\) sun", "ü 猫 🙂"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-
-
 @pytest.fixture(scope="module")
 def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(FOLDER / "tokenizer")
