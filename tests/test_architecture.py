@@ -3,12 +3,15 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from studio.models.catalogue import Catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = (
@@ -176,8 +179,6 @@ def test_the_types_need_neither_torch_nor_the_page():
 )
 def test_what_the_page_needs_comes_up_before_torch(module, absent, tmp_path):
     """In a process of its own, as in this one torch may be loaded already."""
-    if module not in MODULES:
-        pytest.skip(f"{module} is not there yet")
     code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ATELIER_")}
     environment |= {"PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -194,6 +195,14 @@ def test_what_the_page_needs_comes_up_before_torch(module, absent, tmp_path):
     assert module in loaded
     assert loaded.isdisjoint(absent)
     assert list(tmp_path.iterdir()) == [], "importing must not write"
+
+
+def test_no_tab_and_no_script_of_the_page_knows_the_embedded_models_size(embedded_id):
+    entry = Catalogue(Path("/nonexistent")).get(embedded_id)
+    number = re.compile(rf"\b({entry.width}|{entry.height})\b")
+    files = [*(ROOT / "tabs").rglob("*.py"), *(ROOT / "assets" / "scripts").glob("*.js")]
+    assert files
+    assert [str(file) for file in files if number.search(file.read_text("utf-8"))] == []
 
 
 def test_nothing_but_the_model_itself_knows_the_embedded_model(embedded_id):

@@ -46,7 +46,10 @@ def wire(size: Size) -> None:
     """All in the browser: no round trip for moving numbers from one box to another."""
     both = [size.width, size.height]
     size.presets.input(
-        None, [size.presets], both, js="(v) => v ? v.split('x').map(Number) : [128, 128]"
+        None,
+        [size.presets, *both],
+        both,
+        js="(preset, w, h) => preset ? preset.split('x').map(Number) : [w, h]",
     )
     size.swap.click(None, both, both, js="(w, h) => [h, w]")
     gr.on(
