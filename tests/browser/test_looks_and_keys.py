@@ -133,3 +133,22 @@ def test_nothing_is_asked_of_another_host(studio: StudioPage):
     expect(studio.page.locator("#at-gallery .at-tile img").first).to_be_visible()
     assert any(address.startswith(f"{studio.url}/outputs/") for address in studio.watch.addresses)
     assert studio.watch.strangers(studio.url) == []
+
+
+def test_a_preset_and_swap_set_width_and_height(studio: StudioPage):
+    def sides() -> tuple[str, str]:
+        boxes = (
+            studio.page.locator(f"#at-{side} input[type=number]") for side in ("width", "height")
+        )
+        first, second = (box.input_value() for box in boxes)
+        return first, second
+
+    labels = studio.page.locator("#at-presets label")
+    wide = next(text for text in labels.all_inner_texts() if len(set(text.split(" × "))) == 2)
+    width, height = wide.split(" × ")
+    labels.filter(has_text=wide).click()
+    studio.settle()
+    assert sides() == (width, height)
+    studio.page.locator("#at-swap").click()
+    studio.settle()
+    assert sides() == (height, width)
