@@ -1,10 +1,11 @@
 # make run: serve the page. make test: the whole suite. make lint: ruff and mypy. make bench: figures.
+# make embedded-model: the model that ships, from the drawings to its figures, in many hours.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench clean embedded-model
 
 run: $(STAMP)
 	$(BIN)/atelier serve
@@ -19,6 +20,20 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# Each stage goes on where it was stopped; training/embedded/README.md says what each does and takes.
+EMBEDDED := PYTHONPATH=tests $(BIN)/python -m training.embedded
+EMBEDDED_MINUTES ?= 600
+EMBEDDED_OUT ?= var/embedded/model
+
+embedded-model: $(STAMP)
+	$(EMBEDDED) collect
+	$(EMBEDDED) vae
+	$(EMBEDDED) latents
+	$(EMBEDDED) train long --minutes $(EMBEDDED_MINUTES)
+	$(EMBEDDED) train cooled --after long --cool 3000
+	$(EMBEDDED) export cooled $(EMBEDDED_OUT)
+	$(EMBEDDED) evaluate $(EMBEDDED_OUT) --wishes final
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

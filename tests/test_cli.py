@@ -127,7 +127,7 @@ def test_the_command_of_the_readme_makes_a_red_apple(spawn, data, tmp_path):
     assert "Traceback" not in made.err
     with Image.open(target) as picture:
         judge = Judge.load()
-        assert judge.recognises(picture, "red apple")
+        assert judge.recognises(picture, "apple")
         assert judge.colour(picture) == "red"
     fields = files.read(target).fields
     assert (fields["prompt"], fields["steps"], fields["seed"]) == ("a red apple", 20, 7)

@@ -1,13 +1,12 @@
 """Rough pictures on the way: when they come, what they show, and that they change nothing."""
 
 import io
-import json
-from pathlib import Path
 
 import diffusers
 import numpy as np
 import pytest
 import torch
+from judge.fit import references
 from PIL import Image
 from recorder import Studio
 
@@ -16,8 +15,6 @@ from studio.events import Preview
 from studio.requests import Sampler
 from studio.services import build_services
 from studio.settings import Settings
-
-REFERENCES = Path(__file__).parents[1] / "judge" / "references"
 
 
 def opened(preview: Preview) -> Image.Image:
@@ -84,13 +81,8 @@ def test_wide_strips_are_shrunk(studio: Studio) -> None:
 
 def test_projection_gives_back_the_colours_of_real_pictures(studio: Studio) -> None:
     """Reference pictures through the autoencoder, against the same pictures shrunk."""
-    entries = json.loads((REFERENCES / "index.json").read_text(encoding="utf-8"))[::40]
-    pictures = []
-    for entry in entries:
-        with Image.open(REFERENCES / entry["file"]) as image:
-            rgb = image.convert("RGB").resize((128, 128))
-        pictures.append(torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1) / 255)
-    stacked = torch.stack(pictures)
+    arrays = np.stack([np.asarray(image) for image in references().images[::140]])
+    stacked = torch.from_numpy(arrays).permute(0, 3, 1, 2) / 255
     with studio.borrow() as pipe, torch.inference_mode():
         projection = fit_projection(pipe.vae)
         latents = scale(pipe.vae, pipe.vae.encode(stacked * 2 - 1).latent_dist.mode())

@@ -17,10 +17,11 @@ from judge.fit import (
     recoloured,
     references,
 )
-from judge.judge import PROJECTION, Judge
-from judge.measure import Verdict, article, measure, plain_wishes, share
+from judge.judge import Judge
+from judge.picture import halves
 
 MARGIN = 0.025  # below the accuracy in the docstring of judge.judge
+SOFT_STYLE = 0.9
 HUES = {
     "red": 0,
     "orange": 27,
@@ -31,7 +32,7 @@ HUES = {
     "purple": 275,
     "pink": 325,
 }
-VIVID = ("balloon", "butterfly", "dress", "red heart", "star", "umbrella", "whale", "t-shirt")
+VIVID = ("balloon", "butterfly", "dress", "heart", "star", "umbrella", "whale", "t-shirt")
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +71,14 @@ def noise(kind: str, radius: float, rng: np.random.Generator) -> Image.Image:
 
 def test_things_of_an_unseen_set_are_named(rankings):
     found = accuracy(rankings)
-    assert found[1] > 0.871 - MARGIN
-    assert found[3] > 0.932 - MARGIN
-    assert found[5] > 0.945 - MARGIN
+    assert found[1] > 0.769 - MARGIN
+    assert found[3] > 0.868 - MARGIN
+    assert found[5] > 0.900 - MARGIN
 
 
 def test_other_things_are_rarely_accepted(rankings):
-    assert false_acceptance(rankings, 1) < 0.003
-    assert false_acceptance(rankings, 3) < 0.025
+    assert false_acceptance(rankings, 1) < 0.001
+    assert false_acceptance(rankings, 3) < 0.01
     (_, most), *_ = confusions(rankings, 1).most_common(1)
     assert most <= 5, "one thing is taken for another in most sets"
 
@@ -91,18 +92,38 @@ def test_colour_does_not_hide_the_thing(pictures, learned):
     queries = np.zeros((len(images), 2, learned.shape[-1]), "f4")
     queries[asked] = both_ways([images[i] for i in np.flatnonzero(asked)])
     rankings = held_back(pictures, learned, queries, families=("noto", "twemoji"))
-    assert len(rankings) == 198
-    assert accuracy(rankings)[1] > 0.83
-    assert accuracy(rankings)[3] > 0.91
+    assert len(rankings) == 716
+    assert accuracy(rankings)[1] > 0.68
+    assert accuracy(rankings)[3] > 0.8
 
 
-def test_the_stored_projection_is_that_of_the_references(learned):
-    with np.load(PROJECTION) as stored:
-        np.testing.assert_allclose(stored["mean"], learned.mean(0), atol=2e-3)
+def test_the_stored_judge_is_that_of_the_references(judge, pictures, learned):
+    np.testing.assert_allclose(judge.mean, learned.mean(0), atol=2e-3)
+    assert judge.things.tolist() == pictures.things.tolist()
+    assert judge.styles.tolist() == pictures.styles.tolist()
+
+
+def test_a_softened_reference_is_of_its_own_style(judge, pictures):
+    """What an autoencoder does to a drawing must not change its style."""
+    right = []
+    for i in range(0, len(pictures.images), 23):
+        image = pictures.images[i].filter(ImageFilter.GaussianBlur(0.6))
+        right.append(judge.style(image, pictures.things[i]) == pictures.styles[i])
+    assert np.mean(right) > SOFT_STYLE
+
+
+def test_halves_of_a_pair_are_judged_apart(judge, pictures):
+    canvas = Image.new("RGB", (128, 128), (70, 120, 160))
+    asked = ("banana", "umbrella")
+    for place, thing in enumerate(asked):
+        image = pictures.images[np.flatnonzero(pictures.things == thing)[2]]
+        small = on_background(image, (70, 120, 160)).resize((64, 64))
+        canvas.paste(small, (64 * place, 32))
+    assert [judge.rank(half)[0][0] for half in halves(canvas)] == list(asked)
 
 
 def test_a_reference_is_its_own_nearest(judge, pictures):
-    for i in range(0, len(pictures.images), 13):
+    for i in range(0, len(pictures.images), 47):
         image = pictures.images[i]
         assert judge.rank(image)[0] == (pictures.things[i], pytest.approx(1, abs=1e-3))
         assert judge.rank(mirrored(image))[0][0] == pictures.things[i]
@@ -112,7 +133,7 @@ def test_a_reference_is_its_own_nearest(judge, pictures):
 
 def test_the_ranking_holds_every_thing_once_in_order(judge, pictures):
     ranking = judge.rank(pictures.images[0])
-    assert len(ranking) == len({thing for thing, _ in ranking}) == 99
+    assert len(ranking) == len({thing for thing, _ in ranking}) == 358
     scores = [score for _, score in ranking]
     assert scores == sorted(scores, reverse=True)
     assert -1 <= scores[-1] <= scores[0] <= 1.001
@@ -124,8 +145,8 @@ def test_an_unknown_thing_is_refused(judge, pictures):
 
 
 def test_references_are_pictures(judge, pictures):
-    assert all(judge.is_picture(image) for image in pictures.images[::4])
-    assert all(judge.is_picture(on_background(i, (40, 90, 200))) for i in pictures.images[::50])
+    assert all(judge.is_picture(image) for image in pictures.images[::14])
+    assert all(judge.is_picture(on_background(i, (40, 90, 200))) for i in pictures.images[::170])
 
 
 @pytest.mark.parametrize(
@@ -195,25 +216,3 @@ def test_black_and_grey_are_named(judge):
         image = Image.new("RGB", (128, 128), "white")
         image.paste(colour, (30, 30, 100, 90))
         assert judge.colour(image) == name
-
-
-def test_measure_counts_what_was_drawn(judge, pictures):
-    drawn = {"a cat": "cat", "an owl": "owl", "a bus": "rose"}
-
-    def draw(prompt: str, seed: int) -> Image.Image:
-        return pictures.images[np.flatnonzero(pictures.things == drawn[prompt])[seed]]
-
-    wishes = [wish for wish in plain_wishes(judge) if wish[0] in drawn]
-    verdicts = measure(draw, judge, wishes, seeds=(1, 2))
-    assert [(v.thing, v.seed, v.taken_for) for v in verdicts[:3]] == [
-        ("bus", 1, "rose"),
-        ("cat", 1, "cat"),
-        ("owl", 1, "owl"),
-    ]
-    assert share(verdicts, 1) == pytest.approx(2 / 3)
-    assert {v.ground for v in verdicts} == {"white"}
-
-
-def test_only_a_picture_can_be_recognised():
-    assert not Verdict("a cat", "cat", 1, 0, "cat", False, None, "white").recognised(3)
-    assert article("owl") == "an owl"

@@ -1,0 +1,240 @@
+"""From drawings to a pipeline folder on six drawings and a tiny UNet: every stage for real."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from judge.judge import Judge
+from simple_drawings import draw_art
+
+from training.embedded import latents as bank_stage
+from training.embedded import vae as vae_stage
+from training.embedded.captions import Shown
+from training.embedded.denoiser import (
+    Run,
+    Sampler,
+    Words,
+    alphas,
+    chosen,
+    noised,
+    one_step,
+    timesteps,
+    train,
+    weights,
+)
+from training.embedded.evaluate import evaluate, table
+from training.embedded.export import export, tokenizer_folder
+from training.embedded.latents import encode, load_bank, pictures_of
+from training.embedded.prompts import Wish, load
+from training.embedded.recipes import SHIPPED, Recipe
+from training.embedded.split import pair_held_out, style_held_out
+from training.embedded.tokenizer import learn
+from training.embedded.vae import build, latents_of
+from training.embedded.variants import WHITE, beside
+
+TINY = Recipe(start=None, widths=(32, 32, 64), batch=4, warmup=2)
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """A workshop with a VAE of random weights, latents and a tokenizer, which tests copy."""
+    folder = tmp_path_factory.mktemp("workshop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_WORKSHOP", str(folder))
+        patch.setitem(vae_stage.CONFIG, "block_out_channels", (8, 8, 8, 8))
+        draw_art(folder)
+        torch.manual_seed(0)
+        build(None).save_pretrained(folder / "vae")
+        encode()
+        learn(600, 300)
+    return folder
+
+
+@pytest.fixture
+def ready(made_once, tmp_path, monkeypatch):
+    """A copy of that workshop."""
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("EMBEDDED_WORKSHOP", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def words(ready):
+    return Words(tokenizer_folder(TINY))
+
+
+def test_the_bank_holds_what_its_index_says_and_nothing_held_out(ready):
+    bank = load_bank()
+    assert len(bank.whole) == len(bank.shown)
+    assert set(bank.kinds) == {"plain", "coloured", "grounded", "both"}
+    assert bank.half.shape[1:] == (4, 16, 8)
+    for kind, rows in bank.kinds.items():
+        for row in rows:
+            shown = bank.shown[row]
+            assert bool(shown.colour) == (kind in ("coloured", "both"))
+            assert bool(shown.ground) == (kind in ("grounded", "both"))
+            assert not style_held_out(shown.thing, shown.style)
+            assert not (shown.colour and bank_stage.colour_held_out(shown.thing, shown.colour))
+            assert not (shown.ground and bank_stage.ground_held_out(shown.thing, shown.ground))
+
+
+@pytest.mark.usefixtures("ready")
+def test_two_halves_are_nearly_the_latents_of_the_whole_picture():
+    """Nearly, for the norms of an autoencoder look at the whole picture."""
+    vae = vae_stage.build(SHIPPED / "vae").eval()
+    (thing, icon, one), (_, _, other) = list(bank_stage.drawings())[:9:8]
+    made = {(kind, shown.ground): pixels for kind, shown, pixels in pictures_of((thing, icon, one))}
+    left = np.rint(beside(one, WHITE, False) * 255).astype("u1")
+    assert np.array_equal(made["left", ""], left[:, : bank_stage.HALF_SEEN])
+    right = beside(other, WHITE, True)
+    whole = np.where(np.arange(128)[None, :, None] < 64, left / 255, right)
+
+    def encoded(pixels):
+        pixels = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() * 2 - 1
+        with torch.inference_mode():
+            return latents_of(vae, pixels)
+
+    halves = [
+        encoded(left[:, : bank_stage.HALF_SEEN] / 255)[..., :8],
+        encoded(right[:, -bank_stage.HALF_SEEN :])[..., -8:],
+    ]
+    apart = (torch.cat(halves, -1) - encoded(whole)).abs()
+    assert apart.mean() < 0.12 * encoded(whole).std()
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(words):
+    sampler, table_ = Sampler(load_bank(), TINY), alphas()
+
+    def steps(run, count):
+        for _ in range(count):
+            one_step(run, sampler, words, table_, 1.0)
+
+    for recipe in (TINY, replace(TINY, optimizer="muon"), replace(TINY, text_rate=0.0)):
+        name = f"{recipe.optimizer}-{recipe.text_rate}"
+        straight = Run.open(f"straight-{name}", recipe, words)
+        steps(straight, 4)
+        first = Run.open(f"halved-{name}", recipe, words)
+        steps(first, 2)
+        first.seconds = 33.5
+        first.save()
+        steps(first, 1)  # lost with the kill
+        again = Run.open(f"halved-{name}", recipe, words)
+        assert (again.step, again.seconds) == (2, 33.5)
+        steps(again, 2)
+        for one, other in (
+            (straight.painter.state_dict(), again.painter.state_dict()),
+            (straight.mean.tensors, again.mean.tensors),
+        ):
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_training_lowers_the_loss_and_writes_its_curve(words, ready):
+    run = Run.open("run", replace(TINY, unet_rate=2e-3), words)
+    train(run, words, minutes=0, cool_steps=25)
+    assert run.step == 25
+    lines = (ready / "runs" / "run" / "curve.tsv").read_text().splitlines()
+    assert lines[0].split("\t") == ["step", "minutes", "train", "probe"]
+    assert float(lines[-1].split("\t")[3]) < 1.1
+
+
+def test_what_is_exported_loads_in_every_type_and_draws(words, ready, capsys):
+    run = Run.open("run", TINY, words)
+    train(run, words, minutes=0, cool_steps=1)
+    folder = ready / "out"
+    export("run", TINY, folder)
+    stored = {f.parent.name for f in folder.glob("*/*.safetensors")}
+    assert stored == {"unet", "vae", "text_encoder"}
+    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    assert scheduler["clip_sample"] is False
+    assert scheduler["prediction_type"] == "v_prediction"
+    assert (folder / "tokenizer" / "vocab.json").is_file()
+    for options in ({}, *({"dtype": d} for d in (torch.float32, torch.bfloat16, torch.float16))):
+        pipe = StableDiffusionPipeline.from_pretrained(folder, **options)
+        pipe.set_progress_bar_config(disable=True)
+        image = pipe("a blue cat", num_inference_steps=2, width=128, height=128).images[0]
+        assert image.size == (128, 128)
+    evaluate(folder, "gate", seeds=(1,), cfg=1.0, steps=1)
+    printed = capsys.readouterr().out
+    assert "| things | 0.0% of 32 |" in printed, "random weights draw nothing"
+    assert (ready / "drawn" / "out-gate-cfg1" / "seed-1.png").is_file()
+    with pytest.raises(SystemExit, match="There is no run 'other'"):
+        export("other", TINY, folder)
+
+
+def test_pairs_that_are_held_out_are_never_drawn(words):
+    sampler = Sampler(load_bank(), TINY)
+    rng = np.random.default_rng(0)
+    seen = {sampler.pair(rng)[1] for _ in range(60)}
+    assert all(text == "" or " and " in text for text in seen)
+    for step in range(8):
+        assert sampler.batch(step).texts == sampler.batch(step).texts
+    assert pair_held_out("apple", "umbrella") or any("apple" in text for text in seen)
+
+
+def test_timesteps_are_spread_and_shift_towards_less_noise():
+    generator = torch.Generator().manual_seed(0)
+    even, low = (timesteps(1000, shift, generator).float() for shift in (1.0, 0.5))
+    assert even.mean() == pytest.approx(500, abs=5)
+    assert low.mean() < 420
+    assert 0 <= low.min() <= low.max() <= 999
+
+
+def test_velocity_and_weights_are_those_of_the_papers():
+    alpha = torch.tensor([0.9, 0.5, 0.1]).view(-1, 1, 1, 1)
+    x, noise = torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    noisy, velocity = noised(x, noise, alpha)
+    assert torch.allclose(alpha.sqrt() * noisy - (1 - alpha).sqrt() * velocity, x, atol=1e-5)
+    assert weights(alpha, 5.0).flatten().tolist() == pytest.approx([0.5, 0.5, 1 / 9 / (10 / 9)])
+    assert (weights(alpha, 0.0) == 1).all()
+    table_ = alphas()
+    assert float(table_[-1]) == pytest.approx(0.0047, abs=1e-4)
+
+
+def test_long_captions_keep_all_their_tokens():
+    words = Words(SHIPPED / "tokenizer")
+    assert words.ids(["a cat", "a dog"], 32).shape == (2, 32)
+    assert words.ids(["a cat", "a dog " * 30], 32).shape == (2, 77)
+
+
+def test_the_fixed_prompts_are_whole():
+    gate, final = load("gate"), load("final")
+    assert (len(gate), len(final)) == (48, 200)
+    names = {thing.name for thing in chosen(150)}
+    assert {wish.thing for wish in gate} | {w.other for w in gate if w.other} <= names
+    plain = [w for w in final if not (w.colour or w.ground or w.style or w.other)]
+    assert len(plain) == 100
+    assert sum(wish.held_out for wish in final) == 44
+    assert len({wish.prompt for wish in final}) == 200
+
+
+def test_changed_words_of_a_fixed_prompt_are_noticed(monkeypatch):
+    monkeypatch.setattr(Wish, "prompt", property(lambda self: "something else"))
+    with pytest.raises(ValueError, match="now gives 'something else'"):
+        load("gate")
+
+
+def test_the_table_counts_each_kind_by_itself():
+    from training.embedded.evaluate import Verdict
+
+    def verdict(wish, first, **more):
+        facts = {"colour": None, "ground": None, "style": None, **more}
+        return Verdict(wish, 1, "x", first, True, **facts)
+
+    lines = table(
+        [
+            verdict(Wish("cat"), True),
+            verdict(Wish("dog"), False),
+            verdict(Wish("cat", colour="blue", held_out=True), True, colour=False),
+            verdict(Wish("cat", other="dog"), True),
+        ]
+    )
+    assert "| things | 50.0% of 2 | 100.0% of 2 |" in lines
+    assert "| combinations, held out | 100.0% of 1 | 100.0% of 1 |" in lines
+    assert "| combinations, seen | none asked | none asked |" in lines
+    assert "| colour right | 0.0% of 1 | |" in lines
+    assert Judge.load().things.size == 2333
+    assert Shown("cat", "noto").colour == ""

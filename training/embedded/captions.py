@@ -1,0 +1,71 @@
+"""Captions: the words under a training picture, drawn anew each time that it is shown."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.embedded.things import Thing, article, by_name
+from training.embedded.variants import COLOURS
+
+EMPTY = 0.1  # share of captions that are left out, for classifier-free guidance
+SYNONYM = 0.35
+STYLE = 0.5
+FRAMES = ("{}", "{}", "{}", "{}", "{}", "{}", "{}", "{} emoji", "an emoji of {}", "a picture of {}")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture shows. colour, ground: "" where nothing was changed or the ground is white.
+
+    native: the colour that the drawing has by itself, "" where none stands out.
+    """
+
+    thing: str
+    style: str
+    colour: str = ""
+    native: str = ""
+    ground: str = ""
+
+
+def has_colour_word(words: str) -> bool:
+    """Whether the words name a colour themselves ("red apple")."""
+    return any(word in COLOURS for word in words.split())
+
+
+def _word(thing: Thing, colour: str, rng: np.random.Generator) -> str:
+    words = [word for word in thing.words if not (colour and has_colour_word(word))]
+    if words and rng.random() < SYNONYM:
+        return str(rng.choice(words))
+    return thing.name
+
+
+def _subject(shown: Shown, rng: np.random.Generator) -> str:
+    thing = by_name()[shown.thing]
+    colour = shown.colour
+    if not colour and shown.native and rng.random() < 0.25 and not has_colour_word(thing.name):
+        colour = shown.native
+    return thing.phrase(_word(thing, colour, rng), colour)
+
+
+def _setting(shown: Shown, rng: np.random.Generator) -> str:
+    text = ""
+    if shown.ground:
+        ground = f"{shown.ground} background"
+        text += f" on {article(ground)}" if rng.random() < 0.85 else f", {ground}"
+    elif rng.random() < 0.07:
+        text += " on a white background"
+    if rng.random() < STYLE:
+        form = ", {} style" if rng.random() < 0.6 else " in {} style"
+        text += form.format(shown.style)
+    return text
+
+
+def caption(shown: Shown, rng: np.random.Generator, other: Shown | None = None) -> str:
+    """A caption of a picture; `other` is what stands right of it in a picture of two things."""
+    if rng.random() < EMPTY:
+        return ""
+    if other is not None:
+        both = f"{_subject(shown, rng)} and {_subject(other, rng)}"
+        return both + _setting(shown, rng)
+    frame = str(rng.choice(FRAMES))
+    return frame.format(_subject(shown, rng)) + _setting(shown, rng)

@@ -1,0 +1,51 @@
+"""The recipes of the denoiser's runs: the one that is used, and those that it was chosen from."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from training.embedded.workshop import ROOT
+
+SHIPPED = next((ROOT / "assets" / "models").glob("*/unet")).parent
+"""The model that ships now: training goes on from it unless it starts from nothing."""
+
+SHARES = {"plain": 0.4, "coloured": 0.18, "grounded": 0.14, "both": 0.08, "pair": 0.2}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the UNet and the text encoder are trained; rates are of the constant part.
+
+    start: a pipeline folder whose weights are gone on from, None for random ones. shift: of the
+    timesteps' distribution towards less noise (below 1) or more. gamma: of the min-SNR weights, 0
+    for equal weights. shares: how often each kind of picture is shown. things: only the first so
+    many of a fixed order, 0 for all.
+    """
+
+    start: Path | None = SHIPPED
+    batch: int = 32
+    optimizer: str = "adamw"
+    unet_rate: float = 3e-4
+    text_rate: float = 2e-4
+    mean_decay: float = 0.998
+    shift: float = 1.0
+    gamma: float = 5.0
+    things: int = 0
+    warmup: int = 100
+    widths: tuple[int, int, int] = (96, 192, 256)
+    attention: tuple[bool, bool, bool] = (False, True, True)
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
+    seed: int = 0
+
+
+BASE = Recipe()
+SHORT = replace(BASE, things=150)
+RECIPES = {
+    "base": BASE,
+    "short": SHORT,
+    "short-flat": replace(SHORT, gamma=0.0),
+    "short-shifted": replace(SHORT, shift=0.5),
+    "short-fast": replace(SHORT, unet_rate=6e-4, text_rate=4e-4),
+    "short-muon": replace(SHORT, optimizer="muon"),
+    "short-batch-64": replace(SHORT, batch=64),
+    "short-words-still": replace(SHORT, text_rate=0.0),
+}
