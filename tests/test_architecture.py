@@ -151,6 +151,11 @@ def test_the_backend_never_imports_the_page():
     assert found("studio", ("gradio", "gradio_client", "tabs", "app")) == []
 
 
+def test_the_product_knows_nothing_of_how_its_model_was_made():
+    own = [(module, name) for module in MODULES for name, _, _ in imports(module)]
+    assert [(m, name) for m, name in own if name.split(".")[0] in ("training", "judge")] == []
+
+
 def test_tabs_never_touch_torch():
     assert found("tabs", (*HEAVY, "safetensors", "tokenizers", "numpy")) == []
 

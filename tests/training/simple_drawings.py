@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from training.embedded.collect import Icon
+from training.embedded.recipes import Recipe
 from training.embedded.sets import SETS
+
+TINY = Recipe(start=None, widths=(32, 32, 64), batch=4, warmup=2)
+"""A recipe that takes seconds."""
 
 DRAWN = {
     "cat": (246, 140, 30),

@@ -1,7 +1,6 @@
 """From drawings to a pipeline folder on six drawings and a tiny UNet: every stage for real."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from judge.judge import Judge
-from simple_drawings import draw_art
+from simple_drawings import TINY
 
 from training.embedded import latents as bank_stage
 from training.embedded import vae as vae_stage
@@ -27,44 +26,13 @@ from training.embedded.denoiser import (
     weights,
 )
 from training.embedded.evaluate import evaluate, table
-from training.embedded.export import export, tokenizer_folder
-from training.embedded.latents import encode, load_bank, pictures_of
+from training.embedded.export import export
+from training.embedded.latents import load_bank, pictures_of
 from training.embedded.prompts import Wish, load
-from training.embedded.recipes import SHIPPED, Recipe
+from training.embedded.recipes import SHIPPED
 from training.embedded.split import pair_held_out, style_held_out
-from training.embedded.tokenizer import learn
-from training.embedded.vae import build, latents_of
+from training.embedded.vae import latents_of
 from training.embedded.variants import WHITE, beside
-
-TINY = Recipe(start=None, widths=(32, 32, 64), batch=4, warmup=2)
-
-
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory):
-    """A workshop with a VAE of random weights, latents and a tokenizer, which tests copy."""
-    folder = tmp_path_factory.mktemp("workshop")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMBEDDED_WORKSHOP", str(folder))
-        patch.setitem(vae_stage.CONFIG, "block_out_channels", (8, 8, 8, 8))
-        draw_art(folder)
-        torch.manual_seed(0)
-        build(None).save_pretrained(folder / "vae")
-        encode()
-        learn(600, 300)
-    return folder
-
-
-@pytest.fixture
-def ready(made_once, tmp_path, monkeypatch):
-    """A copy of that workshop."""
-    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setenv("EMBEDDED_WORKSHOP", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def words(ready):
-    return Words(tokenizer_folder(TINY))
 
 
 def test_the_bank_holds_what_its_index_says_and_nothing_held_out(ready):
@@ -130,6 +98,20 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(words):
             (straight.mean.tensors, again.mean.tensors),
         ):
             assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_in_bfloat16_a_step_is_nearly_the_same(words, monkeypatch):
+    sampler, table_ = Sampler(load_bank(), TINY), alphas()
+
+    def loss(name):
+        return one_step(Run.open(name, TINY, words), sampler, words, table_, 1.0)
+
+    exact = loss("exact")
+    for support in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, support, lambda: True)
+    rounded = loss("rounded")
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=0.02)
 
 
 def test_training_lowers_the_loss_and_writes_its_curve(words, ready):

@@ -73,6 +73,18 @@ def tokenizer(size: int = 4096) -> None:
 
 
 @app.command()
+def words(recipe: str = "base", steps: int = 500) -> None:
+    """Teach the text encoder what its words look like, without the UNet."""
+    from training.embedded.denoiser import Words
+    from training.embedded.export import tokenizer_folder
+    from training.embedded.recipes import RECIPES
+    from training.embedded.words import teach
+
+    _threads()
+    teach(RECIPES[recipe], Words(tokenizer_folder(RECIPES[recipe])), steps)
+
+
+@app.command()
 def train(
     name: str,
     recipe: str = "base",

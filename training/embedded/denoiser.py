@@ -23,7 +23,7 @@ from training.embedded.muon import Muon
 from training.embedded.recipes import Recipe
 from training.embedded.split import pair_held_out
 from training.embedded.things import things
-from training.embedded.workshop import Progress, workshop
+from training.embedded.workshop import Progress, autocast, workshop
 
 TOKENS = 77
 SHORT, SHORT_SHARE = 32, 0.85
@@ -105,9 +105,15 @@ def build(recipe: Recipe, words: Words) -> Painter:
     torch.manual_seed(recipe.seed)
     if recipe.start is None:
         unet = UNet2DConditionModel(**unet_config(recipe))
-        return Painter(unet, CLIPTextModel(text_config(words)))
-    unet = UNet2DConditionModel.from_pretrained(recipe.start / "unet", dtype=torch.float32)
-    text = CLIPTextModel.from_pretrained(recipe.start / "text_encoder", dtype=torch.float32)
+        text = CLIPTextModel(text_config(words))
+    else:
+        unet = UNet2DConditionModel.from_pretrained(recipe.start / "unet", dtype=torch.float32)
+        text = CLIPTextModel.from_pretrained(recipe.start / "text_encoder", dtype=torch.float32)
+    if recipe.taught:
+        stored, _ = checkpoint.load(workshop() / "words.safetensors")
+        if not stored:
+            raise SystemExit("No words are taught: run python -m training.embedded words first.")
+        text.load_state_dict(checkpoint.pick(stored, "text"))
     return Painter(unet, text)
 
 
@@ -363,7 +369,8 @@ def one_step(run: Run, sampler: Sampler, words: Words, table: torch.Tensor, fact
     noisy, wanted = noised(batch.latents, noise, alpha)
     length = SHORT if torch.rand((), generator=generator) < SHORT_SHARE else TOKENS
     ids = words.ids(batch.texts, length)
-    made = run.painter(noisy.to(memory_format=torch.channels_last), t, ids)
+    with autocast():
+        made = run.painter(noisy.to(memory_format=torch.channels_last), t, ids).float()
     loss = (weights(alpha, recipe.gamma) * (made - wanted).square()).mean()
     loss.backward()
     nn.utils.clip_grad_norm_(run.painter.parameters(), 1.0)

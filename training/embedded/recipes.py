@@ -18,7 +18,7 @@ class Recipe:
     start: a pipeline folder whose weights are gone on from, None for random ones. shift: of the
     timesteps' distribution towards less noise (below 1) or more. gamma: of the min-SNR weights, 0
     for equal weights. shares: how often each kind of picture is shown. things: only the first so
-    many of a fixed order, 0 for all.
+    many of a fixed order, 0 for all. taught: begin with the text encoder of the stage `words`.
     """
 
     start: Path | None = SHIPPED
@@ -30,6 +30,7 @@ class Recipe:
     shift: float = 1.0
     gamma: float = 5.0
     things: int = 0
+    taught: bool = False
     warmup: int = 100
     widths: tuple[int, int, int] = (96, 192, 256)
     attention: tuple[bool, bool, bool] = (False, True, True)
@@ -45,6 +46,7 @@ RECIPES = {
     "short-flat": replace(SHORT, gamma=0.0),
     "short-shifted": replace(SHORT, shift=0.5),
     "short-fast": replace(SHORT, unet_rate=6e-4, text_rate=4e-4),
+    "short-taught": replace(SHORT, taught=True),
     "short-muon": replace(SHORT, optimizer="muon"),
     "short-batch-64": replace(SHORT, batch=64),
     "short-words-still": replace(SHORT, text_rate=0.0),

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from training.embedded import checkpoint
 from training.embedded.collect import Icon, load_art
-from training.embedded.workshop import Progress, workshop
+from training.embedded.workshop import Progress, autocast, workshop
 
 CONFIG = {
     "block_out_channels": (16, 32, 64, 128),
@@ -121,9 +121,10 @@ def train(run: VaeRun) -> AutoencoderKL:
             group["lr"] = run.rate * warm * (0.03 + 0.97 * cosine)
         batch = np.stack([_sample(pictures, rows, rng) for _ in range(run.batch)])
         wanted = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous().float() * 2 - 1
-        latents = latents_of(vae, wanted)
-        noise = torch.randn(latents.shape, generator=generator)
-        made = vae.decode(latents + NOISE * noise).sample
+        with autocast():
+            latents = latents_of(vae, wanted).float()
+            noise = torch.randn(latents.shape, generator=generator)
+            made = vae.decode(latents + NOISE * noise).sample.float()
         loss = _loss(made, wanted) + 1e-3 * latents.square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,14 @@ def workshop() -> Path:
     folder = Path(os.environ.get("EMBEDDED_WORKSHOP") or ROOT / "var" / "embedded")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def autocast() -> AbstractContextManager:
+    """bfloat16 where the processor has instructions for it; elsewhere that is 20 times slower."""
+    import torch
+
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast)
 
 
 @dataclass
