@@ -96,17 +96,23 @@ def halves(image: Image.Image) -> list[Image.Image]:
     return made
 
 
-def colour_names(a: np.ndarray) -> np.ndarray:
-    """The name of every pixel's colour: an array of str without the last axis."""
-    high, low = a.max(-1), a.min(-1)
+def hue_chroma(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hue in degrees and chroma (largest minus smallest channel) of (..., 3) in 0 to 1."""
+    high, low = rgb.max(-1), rgb.min(-1)
     chroma = high - low
-    saturation = chroma / np.maximum(high, 1e-6)
-    r, g, b = np.moveaxis(a, -1, 0)
     step = np.maximum(chroma, 1e-6)
+    r, g, b = np.moveaxis(rgb, -1, 0)
     hue = np.select(
         [high == r, high == g], [(g - b) / step % 6, (b - r) / step + 2], (r - g) / step + 4
     )
-    degrees = hue * 60
+    return hue * 60, chroma
+
+
+def colour_names(a: np.ndarray) -> np.ndarray:
+    """The name of every pixel's colour: an array of str without the last axis."""
+    high = a.max(-1)
+    degrees, chroma = hue_chroma(a)
+    saturation = chroma / np.maximum(high, 1e-6)
     vivid = np.array(HUES)[np.searchsorted(HUE_ENDS, degrees)]
     warm = (degrees > 8) & (degrees < 45)
     return np.select(

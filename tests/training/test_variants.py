@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from judge.picture import main_colour
+from judge.picture import background, colour_names, main_colour
 from PIL import Image
 
 from training.embedded.variants import (
@@ -68,8 +68,6 @@ def test_jitter_keeps_the_name():
     for name, colour in GROUNDS.items():
         for _ in range(20):
             made = laid_on(image, jittered(colour, rng))
-            from judge.picture import background, colour_names
-
             assert str(colour_names(background(made))) == name
 
 

@@ -7,6 +7,7 @@ until they are laid on a background.
 from dataclasses import dataclass
 
 import numpy as np
+from judge.picture import hue_chroma
 
 COLOURS = {
     "red": (220, 40, 42),
@@ -37,18 +38,6 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below low, 1 above high, smooth between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
-
-
-def hue_chroma(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hue in degrees and chroma (largest minus smallest channel) of (h, w, 3) in 0 to 1."""
-    high, low = rgb.max(-1), rgb.min(-1)
-    chroma = high - low
-    step = np.maximum(chroma, 1e-6)
-    r, g, b = np.moveaxis(rgb, -1, 0)
-    hue = np.select(
-        [high == r, high == g], [(g - b) / step % 6, (b - r) / step + 2], (r - g) / step + 4
-    )
-    return hue * 60, chroma
 
 
 def brightness(rgb: np.ndarray) -> np.ndarray:

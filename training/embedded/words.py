@@ -118,18 +118,20 @@ def teach(recipe: Recipe, words: Words, steps: int) -> Painter:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 50) * (1 - step / steps)
         texts, coarse, left, right = lessons.batch(step)
-        states = text(words.ids(texts, 32)).last_hidden_state
-        rows, ends = torch.arange(len(texts)), ended(words, texts)
+        ids = words.ids(texts, 32)
+        states = text(ids).last_hidden_state
+        rows = torch.arange(len(texts))
+        ends = (ids == words.tokenizer.eos_token_id).int().argmax(1)
         loss = sum(
             heads.loss(states[rows, place], coarse, left, right)
             for place in (ends, torch.full_like(ends, states.shape[1] - 1))
         )
         figures = {"loss": float(loss.detach())}
         if known:
-            ids = words.ids(lessons.kept(step, known), 32)
+            old = words.ids(lessons.kept(step, known), 32)
             with torch.no_grad():
-                wanted = before(ids).last_hidden_state
-            kept = functional.mse_loss(text(ids).last_hidden_state, wanted)
+                wanted = before(old).last_hidden_state
+            kept = functional.mse_loss(text(old).last_hidden_state, wanted)
             figures["kept"] = float(kept.detach())
             loss = loss + KEPT * kept
         optimizer.zero_grad(set_to_none=True)
@@ -143,9 +145,3 @@ def teach(recipe: Recipe, words: Words, steps: int) -> Painter:
             tensors |= checkpoint.put("optimizer", checkpoint.optimizer_tensors(optimizer))
             checkpoint.save(path, tensors, step + 1)
     return painter
-
-
-def ended(words: Words, texts: list[str]) -> torch.Tensor:
-    """The place of the first end token of each text: (b,)."""
-    ids = words.ids(texts, 32)
-    return (ids == words.tokenizer.eos_token_id).int().argmax(1)
