@@ -264,11 +264,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:8]))
 def test_hostile_prompts_take_no_time_and_no_stack(text: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     for work in (parse_weights, lambda given: plan(given, 150)):
         with contextlib.suppress(PromptError):
             work(text)
-    assert time.process_time() - started < 1.5
+    assert time.thread_time() - started < 1.5
 
 
 PIECES = ["(", ")", "[", "]", ":", "|", "\\", "0.5", "3", "-", ".", " ", "a", "ü", "\n", "AND"]

@@ -172,9 +172,9 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: Callable[[Path], obje
 )
 def test_counting_hostile_prompts_takes_no_time(text: str) -> None:
     count(TOKENIZER, "", 20)
-    started = time.process_time()
+    started = time.thread_time()
     count(TOKENIZER, text, 150)
-    assert time.process_time() - started < 1.5
+    assert time.thread_time() - started < 1.5
 
 
 def test_what_cannot_be_encoded_is_not_counted() -> None:
