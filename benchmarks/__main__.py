@@ -7,10 +7,15 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import memory, per_image, startup
+from benchmarks import editing, memory, per_image, startup
 from benchmarks.figure import Figure, table
 
-_ALL = {"per-image": per_image.measure, "startup": startup.measure, "memory": memory.measure}
+_ALL = {
+    "per-image": per_image.measure,
+    "editing": editing.measure,
+    "startup": startup.measure,
+    "memory": memory.measure,
+}
 _RESULTS = Path(__file__).parent / "results"
 
 

@@ -22,10 +22,12 @@ from studio.models.devices import (
 )
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.manager import ModelManager
-from studio.requests import GenerationRequest, Request
+from studio.requests import EditRequest, GenerationRequest, Request
 from studio.settings import Settings
+from studio.store.inputs import InputStore
 
 if TYPE_CHECKING:
+    from studio.diffusion.editing.edit import Editing
     from studio.diffusion.generate import Generation
 
 log = logging.getLogger(__name__)
@@ -34,12 +36,13 @@ log = logging.getLogger(__name__)
 class Engine:
     """What needs torch, made when first asked for."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue):
+    def __init__(self, settings: Settings, catalogue: Catalogue, inputs: InputStore):
         self._settings = settings
         self._catalogue = catalogue
+        self._inputs = inputs
         self._lock = threading.Lock()
         self._device: Device | None = None
-        self._generation: Generation | None = None
+        self._pictures: tuple[Generation, Editing] | None = None
         self.models = ModelManager(
             {"diffusion": DiffusionLoader(catalogue, self.device, settings.attention)},
             budget=self._budget,
@@ -72,29 +75,37 @@ class Engine:
 
     def generate(self, request: Request, context: Context) -> None:
         """The work function of generation jobs."""
-        self._pictures()(cast(GenerationRequest, request), context)
+        self._workers()[0](cast(GenerationRequest, request), context)
+
+    def edit(self, request: Request, context: Context) -> None:
+        """The work function of edit jobs."""
+        self._workers()[1](cast(EditRequest, request), context)
 
     def warm_up(self) -> None:
         """Import what the first job needs, so that it need not wait for it."""
         start = time.monotonic()
         try:
             device = self.device()
-            self._pictures()
+            self._workers()
         except AtelierError as error:
             log.error("%s", error)
             return
         seconds = time.monotonic() - start
         log.info("Ready on %s (%s) after %.1f s.", device.label, device.dtype, seconds)
 
-    def _pictures(self) -> "Generation":
+    def _workers(self) -> "tuple[Generation, Editing]":
         with self._lock:
-            if self._generation is None:
+            if self._pictures is None:
+                from studio.diffusion.editing.edit import Editing
                 from studio.diffusion.generate import Generation
                 from studio.diffusion.preview import Previewer, installed_taesd
 
-                taesd = installed_taesd(self._settings.data_dir / "models")
-                self._generation = Generation(self._catalogue, Previewer(taesd))
-            return self._generation
+                previewer = Previewer(installed_taesd(self._settings.data_dir / "models"))
+                self._pictures = (
+                    Generation(self._catalogue, previewer),
+                    Editing(self._catalogue, self._inputs, previewer),
+                )
+            return self._pictures
 
     def _budget(self) -> int:
         return self._settings.memory_budget or automatic_budget(self.device())

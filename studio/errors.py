@@ -40,6 +40,10 @@ class MetadataError(AtelierError):
     """A file has no settings that can be read."""
 
 
+class InputError(AtelierError):
+    """An uploaded file is no picture that can be used."""
+
+
 class StorageError(AtelierError):
     """Something could not be written or read back: disk full, read-only, gone."""
 

@@ -5,15 +5,25 @@ A field that is None is resolved when the job is submitted, from the model's own
 """
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from studio.errors import RequestError
 
 PROMPT_LIMIT = 20_000
 SEED_LIMIT = 2**53 - 1
 """Seeds stay exact in a browser, whose numbers are doubles."""
+HASH = "^[0-9a-f]{64}$"
+"""Inputs are named by the SHA-256 of their pixels, never by a path."""
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Sampler(StrEnum):
@@ -62,15 +72,14 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
 
 
-class GenerationRequest(Request):
-    """Pictures from a text.
+class PictureRequest(Request):
+    """What all requests for pictures from a diffusion model share.
 
     width, height: pixels, multiples of the model's factor. seed -1 draws one at submission.
     Picture i of the job uses seed + i; with a variation, the seed stays and it uses
     variation_seed + i.
     """
 
-    kind: Literal["generate"] = "generate"
     model: str = Field("", max_length=200, description="Id of the model; empty for the default.")
     prompt: str = Field("", max_length=PROMPT_LIMIT)
     negative_prompt: str = Field("", max_length=PROMPT_LIMIT)
@@ -102,6 +111,128 @@ class GenerationRequest(Request):
         return self.batch_size * self.batch_count
 
 
+class GenerationRequest(PictureRequest):
+    """Pictures from a text."""
+
+    kind: Literal["generate"] = "generate"
+
+
+class Resize(StrEnum):
+    """How a source gets the wanted size."""
+
+    STRETCH = "stretch"
+    CROP = "crop"
+    FILL = "fill"
+    LATENT = "latent"
+
+
+class Curve(StrEnum):
+    """How the hold on the source falls over the steps that are left to the picture."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    COSINE = "cosine"
+    POINTS = "points"
+
+
+class MaskMode(StrEnum):
+    """Which side of the mask is changed."""
+
+    MASKED = "masked"
+    NOT_MASKED = "not masked"
+
+
+class MaskedContent(StrEnum):
+    """What stands in the hole when denoising begins."""
+
+    FILL = "fill"
+    ORIGINAL = "original"
+    NOISE = "latent noise"
+    NOTHING = "latent nothing"
+
+
+class InpaintArea(StrEnum):
+    """What the model sees: the whole picture, or the mask with some padding, at full size."""
+
+    WHOLE = "whole picture"
+    MASKED = "only masked"
+
+
+class Blend(StrEnum):
+    """How the new content is put back into the source."""
+
+    NORMAL = "normal"
+    FEATHER = "feather"
+    PYRAMID = "pyramid"
+    POISSON = "poisson"
+
+
+class ExtendFill(StrEnum):
+    """What stands on the new ground before it is painted."""
+
+    MIRROR = "mirror"
+    STRETCH = "stretch"
+    NOISE = "noise"
+
+
+class EditRequest(PictureRequest):
+    """A picture changed by a text: all of it, behind a mask, or beyond its borders.
+
+    source, mask: hashes of inputs; no mask means all of the picture. width, height: None for the
+    source's own; with area "only masked" the size that the masked part is worked on at.
+    strength: 0 returns the source, 1 ignores it. curve_points: (position, hold) pairs, each 0 to
+    1, for the curve "points". mask_grow: pixels, negative shrinks. feather, padding: pixels.
+    soft: every pixel changes as much as the feathered mask says. extend_*: pixels of new ground on
+    that side; extend_overlap: how far the new content reaches back into the source.
+    """
+
+    kind: Literal["edit"] = "edit"
+    source: str = Field("", pattern=f"^$|{HASH}", description="Hash of the input.")
+    mask: str = Field("", pattern=f"^$|{HASH}", description="Hash of the mask; empty for none.")
+    strength: float = Field(0.75, ge=0, le=1)
+    curve: Curve = Curve.CONSTANT
+    curve_points: tuple[tuple[Share, Share], ...] = Field((), max_length=32)
+    resize: Resize = Resize.CROP
+    mask_mode: MaskMode = MaskMode.MASKED
+    mask_grow: int = Field(0, ge=-128, le=128)
+    feather: int = Field(4, ge=0, le=128)
+    masked_content: MaskedContent = MaskedContent.ORIGINAL
+    area: InpaintArea = InpaintArea.WHOLE
+    padding: int = Field(32, ge=0, le=512)
+    blend: Blend = Blend.FEATHER
+    soft: bool = False
+    extend_left: int = Field(0, ge=0, le=1024)
+    extend_right: int = Field(0, ge=0, le=1024)
+    extend_top: int = Field(0, ge=0, le=1024)
+    extend_bottom: int = Field(0, ge=0, le=1024)
+    extend_fill: ExtendFill = ExtendFill.MIRROR
+    extend_overlap: int = Field(8, ge=0, le=256)
+
+    @field_validator("curve_points", mode="before")
+    @classmethod
+    def _points(cls, value: object) -> object:
+        """Also as people write them: `0:1, 0.5:0.2`."""
+        if not isinstance(value, str):
+            return value
+        pairs = [part.split(":") for part in value.split(",") if part.strip()]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("must be pairs of position and hold, such as 0:1, 0.5:0.2")
+        return tuple(pairs)
+
+    @property
+    def extends(self) -> bool:
+        """Whether there is new ground on any side."""
+        return any((self.extend_left, self.extend_right, self.extend_top, self.extend_bottom))
+
+
+AnyPictureRequest = GenerationRequest | EditRequest
+STORED: TypeAdapter[AnyPictureRequest] = TypeAdapter(
+    Annotated[AnyPictureRequest, Field(discriminator="kind")]
+)
+"""Reads the request of a saved picture, whatever made it."""
+PICTURE_REQUESTS: tuple[type[PictureRequest], ...] = (GenerationRequest, EditRequest)
+
+
 def validated(kind: type[Request], fields: dict[str, Any]) -> Any:
     """An instance of a request, or a RequestError that names the first wrong field.
 
@@ -126,7 +257,7 @@ def _sentence(kind: type[Request], name: str, error: Any) -> str:
         known = ", ".join(kind.model_fields)
         return f"{_shown(name)} is no setting of this request; known are {known}."
     if error["type"] == "value_error":
-        return f"{label(name)} {error['msg'].removeprefix('Value error, ')}."
+        return f"{label(name)} {error['msg'].removeprefix('Value error, ')}.".lstrip()
     rule = error["msg"].replace("Input should", "must").replace("String should", "must")
     return f"{label(name) or 'The request'} {rule}, but is {_shown(error['input'])}."
 

@@ -10,16 +10,17 @@ from typing import cast
 
 from filelock import FileLock, Timeout
 
-from studio.diffusion.resolve import resolve_generation
+from studio.diffusion.resolve import resolve_edit, resolve_generation
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
 from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
-from studio.requests import GenerationRequest, Request
+from studio.requests import EditRequest, GenerationRequest, Request
 from studio.settings import Settings
 from studio.store.database import Database
+from studio.store.inputs import InputStore
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
 
@@ -36,6 +37,7 @@ class Services:
     engine: Engine
     queue: JobQueue
     outputs: OutputTable
+    inputs: InputStore
     runner: Runner
     worker: Worker
     database: Database
@@ -92,7 +94,8 @@ def build_services(settings: Settings) -> Services:
     catalogue = Catalogue(settings.data_dir / "models", default=settings.default_model)
     if settings.default_model:
         _check_default(catalogue, settings.default_model)
-    engine = Engine(settings, catalogue)
+    inputs = InputStore(settings.data_dir)
+    engine = Engine(settings, catalogue, inputs)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     kinds = {
@@ -100,21 +103,28 @@ def build_services(settings: Settings) -> Services:
             GenerationRequest,
             lambda request: resolve_generation(cast(GenerationRequest, request), catalogue),
             engine.generate,
-        )
+        ),
+        "edit": Kind(
+            EditRequest,
+            lambda request: resolve_edit(cast(EditRequest, request), catalogue, inputs),
+            engine.edit,
+        ),
     }
     queue = JobQueue(jobs, outputs, kinds, settings.max_waiting_jobs)
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks)
     worker = Worker(queue, jobs, runner)
     lock = FileLock(settings.data_dir / "server.lock")
-    return Services(settings, catalogue, engine, queue, outputs, runner, worker, database, lock)
+    return Services(
+        settings, catalogue, engine, queue, outputs, inputs, runner, worker, database, lock
+    )
 
 
 def prepare_folder(folder: Path) -> None:
     """Make the data folder and check that it can be written; StorageError when not."""
     probe = folder / ".write-test"
     try:
-        for part in ("outputs", "models"):
+        for part in ("outputs", "models", "inputs"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"atelier")
         probe.unlink()

@@ -54,22 +54,30 @@ def limits(field: str, request: type[Request] = GenerationRequest) -> tuple[floa
     return float(low), float(high)  # type: ignore[arg-type]
 
 
-def slider(field: str, value: float, step: float, **more: Any) -> gr.Slider:
+def slider(
+    field: str,
+    value: float,
+    step: float,
+    request: type[Request] = GenerationRequest,
+    **more: Any,
+) -> gr.Slider:
     """A slider whose limits are the field's."""
-    low, high = limits(field)
+    low, high = limits(field, request)
     kind = int if float(step).is_integer() else float
     more.setdefault("label", label(field))
     return gr.Slider(kind(low), kind(high), value=value, step=step, **more)
 
 
-def valid_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def valid_fields(
+    fields: Mapping[str, Any], request: type[Request] = GenerationRequest
+) -> dict[str, Any]:
     """Those stored values that a request of today still accepts, each on its own."""
     kept = {}
     for name, value in fields.items():
-        if name not in GenerationRequest.model_fields:
+        if name not in request.model_fields:
             continue
         try:
-            kept[name] = getattr(validated(GenerationRequest, {name: value}), name)
+            kept[name] = getattr(validated(request, {name: value}), name)
         except RequestError:
             continue
     return kept

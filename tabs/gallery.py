@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.services import Services
-from tabs.generate import QUIET, in_words, picture_id
+from tabs.blocks.maker import QUIET, in_words, picture_id
 from tabs.theme import script
 
 PAGE = 60
@@ -24,6 +24,7 @@ _DETAIL = """
     <div class="at-empty">Pick a picture to see it large, with its settings.</div></div>
   <div class="at-acts" hidden>
     <button type="button" class="at-act" data-act="use">Send to Generate</button>
+    <button type="button" class="at-act" data-act="edit">Send to Edit</button>
     <a class="at-act download" download>Download</a>
     <button type="button" class="at-act" data-act="trash">Move to trash</button>
     <button type="button" class="at-act" data-act="restore" hidden>Restore</button>

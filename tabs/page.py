@@ -11,13 +11,15 @@ os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
 from studio import __version__
-from studio.api import outputs, status
+from studio.api import inputs, outputs, status
 from studio.services import Services
-from tabs import gallery, generate
+from tabs import edit, gallery, generate
 from tabs.blocks import header
-from tabs.theme import ICON, css, script, theme
+from tabs.blocks.maker import QUIET
+from tabs.theme import ICON, VENDOR, css, script, theme
 
 
 def build_page(services: Services) -> gr.Blocks:
@@ -27,17 +29,28 @@ def build_page(services: Services) -> gr.Blocks:
         with gr.Tabs(elem_id="at-tabs") as tabs:
             with gr.Tab("Generate", id="generate"):
                 generate_view = generate.build(services, top.model)
+            with gr.Tab("Edit", id="edit"):
+                edit_view = edit.build(services, top.model)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
                 gallery_view = gallery.build()
-        handlers = generate.wire(generate_view, services, page)
+        for view in (generate_view, edit_view):
+            view.saved.render()
+        making = generate.wire(generate_view, services, page)
+        editing = edit.wire(edit_view, services, page)
         gallery.wire(gallery_view, services, gallery_tab)
 
-        def send(event: gr.EventData) -> list[object]:
-            return [*handlers.use_settings(event), gr.Tabs(selected="generate")]
+        def to_generate(event: gr.EventData) -> list[object]:
+            return [*making.use_settings(event), gr.Tabs(selected="generate")]
 
+        def to_edit(event: gr.EventData) -> list[object]:
+            return [*editing.receive(event), gr.Tabs(selected="edit")]
+
+        filled = [edit_view.canvas, *edit_view.form.outputs, tabs]
         gallery_view.detail.use_settings(
-            send, None, [*generate_view.form.outputs, tabs], **generate.QUIET
+            to_generate, None, [*generate_view.form.outputs, tabs], **QUIET
         )
+        for place in (gallery_view.detail, generate_view.stage):
+            place.edit(to_edit, None, filled, **QUIET)
     return page
 
 
@@ -54,7 +67,9 @@ def build_app(services: Services) -> FastAPI:
         title="Atelier", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.include_router(outputs.build_router(services))
+    app.include_router(inputs.build_router(services))
     app.include_router(status.build_router(services))
+    app.mount("/vendor", StaticFiles(directory=VENDOR), name="vendor")
     page = build_page(services)
     page.queue(default_concurrency_limit=None, api_open=False)
     return gr.mount_gradio_app(

@@ -6,6 +6,8 @@ import gradio as gr
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 ICON = _ASSETS / "theme" / "icon.svg"
+VENDOR = _ASSETS / "vendor"
+"""Libraries of others that the page loads, each with its licence beside it."""
 
 
 def css() -> str:

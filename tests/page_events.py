@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs.generate import GenerateView
+from tabs.blocks.maker import MakerView
 
 
 def sent(**data: Any) -> gr.EventData:
@@ -12,7 +12,7 @@ def sent(**data: Any) -> gr.EventData:
     return gr.EventData(None, data)
 
 
-def defaults(view: GenerateView, **changes: Any) -> dict[Any, Any]:
+def defaults(view: MakerView, **changes: Any) -> dict[Any, Any]:
     """What the form's controls say at first, by component, with some of them changed."""
     values = {component: component.value for component in view.form.fields.values()}
     values |= {view.form.fields[name]: value for name, value in changes.items()}

@@ -2,19 +2,19 @@
 () => {
   const store = (area, key, value) => { try { area.setItem(key, value); } catch { /* private mode */ } };
   const read = (area, key) => { try { return area.getItem(key); } catch { return null; } };
-  window.atelier = {
+  window.atelier = { ...window.atelier,
     theme(name) {
       document.body.classList.toggle("dark", name === "dark");
       store(localStorage, "atelier-theme", name);
     },
     // A tab keeps its own jobs over a reload; a new tab begins with the last job of the browser.
-    jobs() {
-      const own = read(sessionStorage, "atelier-jobs");
-      return own || `{"borrowed": ${read(localStorage, "atelier-jobs") || "[]"}}`;
+    jobs(tab) {
+      const own = read(sessionStorage, `atelier-${tab}-jobs`);
+      return own || `{"borrowed": ${read(localStorage, `atelier-${tab}-jobs`) || "[]"}}`;
     },
-    remember(ids) {
-      store(sessionStorage, "atelier-jobs", JSON.stringify(ids));
-      store(localStorage, "atelier-jobs", JSON.stringify(ids.slice(-1)));
+    remember(tab, ids) {
+      store(sessionStorage, `atelier-${tab}-jobs`, JSON.stringify(ids));
+      store(localStorage, `atelier-${tab}-jobs`, JSON.stringify(ids.slice(-1)));
     },
   };
   const chosen = read(localStorage, "atelier-theme");
@@ -31,7 +31,10 @@
       // The text box reports its text when it is left.
       const active = document.activeElement;
       if (active && active.blur) { active.blur(); active.focus(); }
-      setTimeout(() => press("at-run"), 60);
-    } else if (event.key === "Escape" && !document.querySelector("[aria-expanded=true]")) press("at-cancel");
+      setTimeout(() => { press("at-run"); press("at-edit-run"); }, 60);
+    } else if (event.key === "Escape" && !document.querySelector("[aria-expanded=true]")) {
+      if (document.querySelector(".at-editor.selecting")) return;
+      press("at-cancel"); press("at-edit-cancel");
+    }
   }, true);
 }

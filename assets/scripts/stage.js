@@ -57,8 +57,8 @@ const draw = () => {
   bar.style.width = (100 * (state.fraction || 0)).toFixed(1) + "%";
   text.textContent = state.text || "";
   left.textContent = state.left || "";
-  for (const id of ["at-cancel", "at-skip"]) {
-    const button = document.getElementById(id);
+  for (const name of ["cancel", "skip"]) {
+    const button = document.getElementById($(".at-stage").dataset.ids + name);
     if (button) button.disabled = !state.active;
   }
   message.hidden = !state.message;
@@ -94,4 +94,5 @@ acts.addEventListener("click", async (event) => {
     setTimeout(() => { act.textContent = "Copy settings"; }, 1600);
   } else if (act.dataset.act === "seed") trigger("reuse_seed", { id: picked });
   else if (act.dataset.act === "use") trigger("use_settings", { id: picked });
+  else if (act.dataset.act === "edit") trigger("edit", { id: picked });
 });

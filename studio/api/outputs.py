@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from studio.errors import AtelierError, NotFound
 from studio.services import Services
 
-_HEADERS = {
+HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     # A picture never changes under its id, so a browser need not ask twice.
@@ -77,7 +77,7 @@ def build_router(services: Services) -> APIRouter:
 
 def _file(find: Callable[[], Path]) -> FileResponse:
     path = _found(find)
-    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers=HEADERS)
 
 
 def _found(find: Callable[[], _Found]) -> _Found:

@@ -22,25 +22,29 @@ class Step:
 def denoise(
     predict: Predict,
     scheduler: Any,
-    noise: torch.Tensor,
+    latents: torch.Tensor,
     conditions: Callable[[float], Conditions],
     cfg_scale: float,
     generators: Sequence[torch.Generator],
     on_step: Callable[[Step], bool],
+    after: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
 ) -> torch.Tensor | None:
-    """Latents (b, c, h, w) from unit noise of that shape, or None when `on_step` says stop.
+    """Clean latents (b, c, h, w) from noisy ones, or None when `on_step` says stop.
 
-    scheduler: a diffusers scheduler with its timesteps set. conditions: states for a position
-    in the run, 0 to 1. on_step: called after each evaluation; False ends the run.
+    scheduler: a diffusers scheduler with its timesteps set, and its begin index when it is to
+    start late. latents: as noisy as the first step wants them, in the scheduler's own scale.
+    conditions: states for a position in the run, 0 to 1. on_step: called after each evaluation;
+    False ends the run. after: changes the latents after an evaluation, given its number from 1.
     """
-    latents = noise * scheduler.init_noise_sigma
     extra = _extra_arguments(scheduler, generators)
-    timesteps = scheduler.timesteps
+    timesteps = steps_of(scheduler)
     for index, t in enumerate(timesteps):
         model_input = scheduler.scale_model_input(latents, t)
         condition = conditions(index / len(timesteps))
         prediction = guided(predict, model_input, t, condition, cfg_scale)
         latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
+        if after is not None:
+            latents = after(latents, index + 1)
 
         def clean(x: torch.Tensor = model_input, e: torch.Tensor = prediction, t: Any = t) -> Any:
             return predicted_clean(scheduler, x, e, t)
@@ -48,6 +52,11 @@ def denoise(
         if not on_step(Step(index + 1, len(timesteps), clean)):
             return None
     return latents
+
+
+def steps_of(scheduler: Any) -> Any:
+    """The timesteps from the one on that the scheduler begins with."""
+    return scheduler.timesteps[getattr(scheduler, "begin_index", None) or 0 :]
 
 
 def predicted_clean(

@@ -11,7 +11,7 @@ import torch
 
 from studio.diffusion.conditioning import Encoders, PromptStates, TextStates, pad_together
 from studio.diffusion.prompt import plan
-from studio.requests import GenerationRequest
+from studio.requests import PictureRequest
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class PromptGuidance:
     zero_empty: an empty negative prompt is all zeros, as SDXL was trained with.
     """
 
-    def __init__(self, encoders: Encoders, request: GenerationRequest, zero_empty: bool = False):
+    def __init__(self, encoders: Encoders, request: PictureRequest, zero_empty: bool = False):
         self._steps = request.steps
         self._prompt = PromptStates(
             encoders, plan(request.prompt, request.steps), request.clip_skip

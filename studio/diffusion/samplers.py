@@ -161,6 +161,19 @@ def build_scheduler(
     return scheduler
 
 
+def start_late(scheduler: Any, steps: int, left: int) -> None:
+    """Let a fresh scheduler of `steps` steps do only the last `left` of them."""
+    skipped = (steps - left) * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(skipped)
+    elif type(scheduler).__name__ == "PNDMScheduler":
+        # Its second evaluation repeats the first step, so the second timestep stands there twice.
+        times = scheduler.timesteps.unique().flip(0)[-left:]
+        scheduler.timesteps = times[:2].new_tensor([*times[:2], *times[1:]])
+    else:
+        scheduler.timesteps = scheduler.timesteps[skipped:]
+
+
 def _stated(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the model states, without its class's defaults for anything but the noise process.
 

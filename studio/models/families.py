@@ -35,6 +35,12 @@ FAMILIES: dict[str, Family] = {
             denoiser="unet",
         ),
         Family(
+            name="Stable Diffusion (inpainting)",
+            pipeline="StableDiffusionInpaintPipeline",
+            encoders=(("tokenizer", "text_encoder"),),
+            denoiser="unet",
+        ),
+        Family(
             name="Stable Diffusion XL",
             pipeline="StableDiffusionXLPipeline",
             encoders=(("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")),

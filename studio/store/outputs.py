@@ -19,7 +19,10 @@ _NUMBER = re.compile(r"^(\d+)-")
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture as it is handed over for keeping; data is the encoded file."""
+    """A finished picture as it is handed over for keeping; data is the encoded file.
+
+    mask: a PNG file that is kept beside it, if there is one.
+    """
 
     data: bytes
     suffix: str
@@ -31,6 +34,7 @@ class Picture:
     negative_prompt: str
     infotext: str
     request: str
+    mask: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class OutputTable:
         taken = self._last_number(f"outputs/{day}/")
         try:
             path = _write_numbered(self._folder / "outputs" / day, picture, taken)
+            if picture.mask:
+                mask_beside(path).write_bytes(picture.mask)
         except OSError as error:
             raise from_os_error(error, f"save the picture to {self._folder / 'outputs'}") from error
         fields = {
@@ -103,6 +109,7 @@ class OutputTable:
                 ).one()
         except StorageError:
             path.unlink(missing_ok=True)
+            mask_beside(path).unlink(missing_ok=True)
             raise
         # Made now, a thumbnail costs milliseconds; sixty at once would hold up the gallery.
         with contextlib.suppress(StorageError, NotFound):
@@ -177,6 +184,7 @@ class OutputTable:
         for row in rows:
             try:
                 (self._folder / row.file).unlink(missing_ok=True)
+                mask_beside(self._folder / row.file).unlink(missing_ok=True)
                 self._thumbnail(row.id).unlink(missing_ok=True)
             except OSError as error:
                 raise from_os_error(error, f"delete {row.file}") from error
@@ -239,6 +247,11 @@ class OutputTable:
 
     def _thumbnail(self, output_id: int) -> Path:
         return self._folder / "thumbnails" / str(output_id // 1000) / f"{output_id}.webp"
+
+
+def mask_beside(path: Path) -> Path:
+    """Where the mask of a picture's file is, if it has one."""
+    return path.with_name(f"{path.stem}.mask.png")
 
 
 def _write_numbered(folder: Path, picture: Picture, taken: int) -> Path:

@@ -22,8 +22,8 @@ class Prompts:
     cancel: gr.Button
 
 
-def build(entry: ModelEntry) -> Prompts:
-    """Lay the group out, with the model's own examples."""
+def build(entry: ModelEntry, ids: str, verb: str = "Generate") -> Prompts:
+    """Lay the group out, with the model's own examples; ids: what element ids begin with."""
     with gr.Column(min_width=0, elem_classes="at-counted"):
         prompt = gr.Textbox(
             "",
@@ -31,12 +31,12 @@ def build(entry: ModelEntry) -> Prompts:
             lines=3,
             max_lines=10,
             placeholder=entry.examples[0] if entry.examples else "",
-            elem_id="at-prompt",
+            elem_id=f"{ids}prompt",
         )
         prompt_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
     with gr.Column(min_width=0, elem_classes="at-counted"):
         negative = gr.Textbox(
-            "", label="Negative prompt", lines=1, max_lines=6, elem_id="at-negative"
+            "", label="Negative prompt", lines=1, max_lines=6, elem_id=f"{ids}negative"
         )
         negative_count = gr.HTML(counter(0, 0), elem_classes="at-hint", padding=False)
     examples = gr.HTML(
@@ -45,11 +45,13 @@ def build(entry: ModelEntry) -> Prompts:
         js_on_load=script("chips"),
         padding=False,
     )
-    with gr.Row(elem_id="at-run-row"):
-        run = gr.Button("Generate", variant="primary", scale=3, elem_id="at-run", min_width=120)
+    with gr.Row(elem_classes="at-run-row"):
+        run = gr.Button(verb, variant="primary", scale=3, elem_id=f"{ids}run", min_width=120)
         # The stage's script lets these be pressed while a job runs.
-        skip = gr.Button("Skip", scale=1, elem_id="at-skip", min_width=72, interactive=False)
-        cancel = gr.Button("Cancel", scale=1, elem_id="at-cancel", min_width=72, interactive=False)
+        skip = gr.Button("Skip", scale=1, elem_id=f"{ids}skip", min_width=72, interactive=False)
+        cancel = gr.Button(
+            "Cancel", scale=1, elem_id=f"{ids}cancel", min_width=72, interactive=False
+        )
     return Prompts(prompt, negative, prompt_count, negative_count, examples, run, skip, cancel)
 
 

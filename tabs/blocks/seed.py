@@ -16,12 +16,12 @@ class Seed:
     recycle: gr.Button
 
 
-def build() -> Seed:
-    """Lay the group out."""
+def build(ids: str) -> Seed:
+    """Lay the group out; ids: what element ids begin with."""
     with gr.Row(elem_classes="at-inline"):
-        seed = number("Seed (-1 draws one)", elem_id="at-seed")
-        dice = gr.Button("Random", elem_id="at-dice", min_width=72)
-        recycle = gr.Button("Last", elem_id="at-recycle", min_width=60)
+        seed = number("Seed (-1 draws one)", elem_id=f"{ids}seed")
+        dice = gr.Button("Random", elem_id=f"{ids}dice", min_width=72)
+        recycle = gr.Button("Last", elem_id=f"{ids}recycle", min_width=60)
     return Seed(seed, dice, recycle)
 
 

@@ -25,13 +25,11 @@ from tabs.theme import script
 _SHOWN = 60
 REMEMBERED_JOBS = 20
 _TEMPLATE = """
-<div class="at-stage">
+<div class="at-stage" data-ids="IDS">
   <div class="at-message" role="alert" hidden></div>
   <div class="at-canvas">
     <img alt="" hidden>
-    <div class="at-empty"><strong>Describe a picture</strong>
-      Write what you want to see and press Generate, or drop a picture that was made here or in
-      another tool to get its settings back.</div>
+    <div class="at-empty">EMPTY</div>
     <div class="at-progress" role="status" hidden>
       <div class="row"><span class="what"></span><span class="left"></span></div>
       <div class="bar"><i></i></div>
@@ -40,6 +38,7 @@ _TEMPLATE = """
   <div class="at-strip" role="group" aria-label="Pictures of this page"></div>
   <div class="at-acts" hidden>
     <a class="at-act download" download>Download</a>
+    <button type="button" class="at-act" data-act="edit">Edit</button>
     <button type="button" class="at-act" data-act="use">Use settings</button>
     <button type="button" class="at-act" data-act="seed">Reuse seed</button>
     <button type="button" class="at-act" data-act="copy">Copy settings</button>
@@ -91,10 +90,16 @@ class PageJobs:
         del self.ids[:-REMEMBERED_JOBS]
 
 
-def build() -> gr.HTML:
-    """Lay the stage out."""
+def build(ids: str, empty: str) -> gr.HTML:
+    """Lay the stage out.
+
+    ids: what the element ids of its tab begin with. empty: markup of what stands there at first.
+    """
     return gr.HTML(
-        View().as_value(), html_template=_TEMPLATE, js_on_load=script("stage"), elem_id="at-stage"
+        View().as_value(),
+        html_template=_TEMPLATE.replace("IDS", ids).replace("EMPTY", empty),
+        js_on_load=script("stage"),
+        elem_id=f"{ids}stage",
     )
 
 

@@ -16,7 +16,7 @@ CUT = "AbortError|Connection errored out|network error"
 """What Gradio writes to the console when its stream of events ends before its time."""
 LONG = 120_000
 """Milliseconds that a busy machine may take for a picture."""
-LOAD_EVENTS = 2
+LOAD_EVENTS = 4
 """What a fresh page asks for: its kept settings and its jobs."""
 
 RECORDER = """
@@ -95,10 +95,10 @@ class StudioPage:
         self.page = page
         self.url = url
         self.watch = watch
-        self.stage = page.locator(".at-stage")
-        self.message = page.locator(".at-stage .at-message")
-        self.strip = page.locator(".at-strip .at-tile")
-        self.large = page.locator(".at-stage .at-canvas > img")
+        self.stage = page.locator("#at-stage .at-stage")
+        self.message = page.locator("#at-stage .at-message")
+        self.strip = page.locator("#at-stage .at-strip .at-tile")
+        self.large = page.locator("#at-stage .at-canvas > img")
 
     def open(self) -> "StudioPage":
         """Load the page, or load it again, and wait until it can be used."""
@@ -135,7 +135,7 @@ class StudioPage:
     def unfold(self) -> None:
         """Open what is folded away."""
         for title in ("Variation", "More"):
-            self.page.locator("#at-settings button.label-wrap", has_text=title).click()
+            self.page.locator(".at-settings:visible button.label-wrap", has_text=title).click()
         expect(self.number("clip_skip")).to_be_visible()
 
     def fill(self, prompt: str = "", **numbers: float) -> None:
@@ -174,7 +174,7 @@ class StudioPage:
     def works(self) -> None:
         """Wait until the followed job is at its steps and shows a preview."""
         expect(self.stage).to_have_attribute("data-status", "running", timeout=LONG)
-        expect(self.page.locator(".at-canvas > img.preview")).to_be_visible(timeout=LONG)
+        expect(self.page.locator("#at-stage .at-canvas > img.preview")).to_be_visible(timeout=LONG)
 
     def pictures(self) -> list[int]:
         """Ids of the page's pictures, newest first."""

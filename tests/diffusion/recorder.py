@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from studio.context import ModelSpec, Signal
-from studio.diffusion.resolve import resolve_generation
+from studio.diffusion.resolve import resolve_edit, resolve_generation
 from studio.events import Event, Preview, Progress
-from studio.requests import GenerationRequest
+from studio.requests import EditRequest, GenerationRequest
 from studio.services import Services
 from studio.store.outputs import Picture
 
@@ -70,6 +70,24 @@ class Studio:
         resolved = resolve_generation(request, self.services.catalogue)
         recorder = Recorder(self.services, on_check)
         self.services.engine.generate(resolved, recorder)
+        return recorder
+
+    def edit(
+        self,
+        source: np.ndarray,
+        mask: np.ndarray | None = None,
+        on_check: Callable[[], Signal] = lambda: Signal.GO_ON,
+        **fields: Any,
+    ) -> Recorder:
+        """Change a picture (h, w, 3); mask: (h, w), 255 where it may change."""
+        inputs = self.services.inputs
+        fields["source"] = inputs.add_image(Image.fromarray(source)).hash
+        if mask is not None:
+            fields["mask"] = inputs.add_image(Image.fromarray(mask)).hash
+        request = EditRequest(**{"steps": 6, "seed": 7, "preview_every": 0, **fields})
+        resolved = resolve_edit(request, self.services.catalogue, inputs)
+        recorder = Recorder(self.services, on_check)
+        self.services.engine.edit(resolved, recorder)
         return recorder
 
     def pixels(self, **fields: Any) -> np.ndarray:

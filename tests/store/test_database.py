@@ -235,7 +235,7 @@ def test_a_data_folder_that_not_even_root_can_write(folder):
     assert str(caught.value).endswith(".")
 
 
-@pytest.mark.parametrize("part", ["", "outputs", "models"])
+@pytest.mark.parametrize("part", ["", "outputs", "models", "inputs"])
 def test_a_file_where_a_folder_should_be(tmp_path, part):
     data = tmp_path / "data"
     if part:
@@ -250,4 +250,5 @@ def test_a_file_where_a_folder_should_be(tmp_path, part):
 def test_the_check_of_the_folder_leaves_nothing(tmp_path):
     build_services(Settings(data_dir=tmp_path / "new" / "data")).stop()
     names = {path.name for path in (tmp_path / "new" / "data").iterdir()}
-    assert names <= {"outputs", "models", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
+    folders = {"outputs", "models", "inputs"}
+    assert names <= folders | {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}

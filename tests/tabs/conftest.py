@@ -12,15 +12,16 @@ from sample_pictures import picture
 from studio.requests import GenerationRequest
 from studio.services import Services, build_services
 from studio.settings import Settings
-from tabs import gallery, generate
+from tabs import edit, gallery, generate
 from tabs.blocks import header
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Both tabs, built but not wired."""
+    """The tabs, built but not wired."""
 
     generate: generate.GenerateView
+    edit: edit.EditView
     gallery: gallery.GalleryView
     model: gr.Dropdown
 
@@ -30,7 +31,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     services = build_services(Settings(data_dir=tmp_path_factory.mktemp("parts"), device="cpu"))
     with gr.Blocks(analytics_enabled=False):
         model = header.build(services).model
-        built = Parts(generate.build(services, model), gallery.build(), model)
+        made = generate.build(services, model), edit.build(services, model), gallery.build()
+        built = Parts(*made, model)
     yield built
     services.stop()
 

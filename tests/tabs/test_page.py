@@ -91,9 +91,13 @@ def test_a_picture_goes_from_the_gallery_to_generate(services, page):
     stored = services.queue.request(services.queue.get(job_id)).model_dump_json()
     output_id = services.outputs.save(job_id, replace(picture(), request=stored))
     session = Session(page)
-    *_, tabs = session.call("send", {"id": output_id})
+    *_, tabs = session.call("to_generate", {"id": output_id})
     assert tabs["selected"] == "generate"
-    assert "a blue cat" in session.call("send", {"id": output_id})
+    assert "a blue cat" in session.call("to_generate", {"id": output_id})
+    canvas, *fields, tabs = session.call("to_edit", {"id": output_id})
+    assert tabs["selected"] == "edit"
+    assert services.inputs.open(canvas["source"]).size == (16, 8)
+    assert "a blue cat" in fields
 
 
 def test_no_event_has_a_public_name(page):

@@ -14,13 +14,22 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalised(matrix: torch.Tensor, steps: int = STEPS) -> torch.Tensor:
-    """A matrix with the same singular vectors and singular values near one (Newton-Schulz)."""
+    """A matrix with the same singular vectors and singular values near one (Newton-Schulz).
+
+    Every step multiplies from the left by a polynomial of the Gram matrix. These are gathered and
+    applied once: kernels are many times wider than high, so the Gram matrix is the cheap side.
+    """
     a, b, c = _QUINTIC
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    eye = torch.eye(len(gram), dtype=gram.dtype)
+    left = eye
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + torch.addmm(gram, gram, gram, beta=b, alpha=c) @ x
+        factor = a * eye + torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        left = factor @ left
+        gram = factor @ factor @ gram
+    x = left @ x
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 

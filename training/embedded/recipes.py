@@ -47,6 +47,11 @@ RECIPES = {
     "short-shifted": replace(SHORT, shift=0.5),
     "short-fast": replace(SHORT, unet_rate=6e-4, text_rate=4e-4),
     "short-taught": replace(SHORT, taught=True),
+    "short-noisy": replace(SHORT, taught=True, gamma=0.0, shift=4.0),
+    "short-noisy-end": replace(SHORT, taught=True, gamma=0.0, shift=2.0),
+    "short-noisy-muon": replace(
+        SHORT, taught=True, gamma=0.0, shift=4.0, optimizer="muon", unet_rate=5e-4
+    ),
     "short-muon": replace(SHORT, optimizer="muon"),
     "short-batch-64": replace(SHORT, batch=64),
     "short-words-still": replace(SHORT, text_rate=0.0),

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from studio.diffusion.metadata.imported import Draft, Imported, Source, shown
-from studio.requests import GenerationRequest
+from studio.requests import PICTURE_REQUESTS, AnyPictureRequest, GenerationRequest, PictureRequest
 
 JsonObject = dict[str, object]
 
@@ -19,7 +21,7 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    request: GenerationRequest
+    request: Annotated[AnyPictureRequest, Field(discriminator="kind")]
     model_name: str = ""
     model_hash: str = ""
     versions: dict[str, str] = {}
@@ -39,19 +41,25 @@ def restore(text: str) -> Imported | None:
     request = data.get("request") if data else None
     if data is None or not isinstance(request, dict):
         return None
-    draft = Draft(Source.ATELIER, text)
+    kind = request.pop("kind", "generate")
+    known = next((each for each in PICTURE_REQUESTS if _kind(each) == kind), GenerationRequest)
+    draft = Draft(Source.ATELIER, text, known)
     draft.model_name = shown(data.get("model_name", ""))
     draft.model_hash = shown(data.get("model_hash", ""))
-    if (kind := request.pop("kind", "generate")) != "generate":
+    if kind != _kind(known):
         draft.note(f"The picture was made by {shown(kind)!r}; the settings shared with it are used")
     for name, value in request.items():
-        if name not in GenerationRequest.model_fields:
+        if name not in known.model_fields:
             draft.note(f"Setting {shown(name)!r} is not known to this version and was left out")
-        elif isinstance(value, str) and name in ("sampler", "schedule", "image_format"):
+        elif isinstance(value, str) and isinstance(known.model_fields[name].default, StrEnum):
             _choice(draft, name, value)
         else:
             draft.keep(name, value)
     return draft.done() if draft.fields else None
+
+
+def _kind(request: type[PictureRequest]) -> object:
+    return request.model_fields["kind"].default
 
 
 def with_text(imported: Imported, text: str) -> Imported:
@@ -74,7 +82,7 @@ def json_object(text: str) -> JsonObject | None:
 
 
 def _choice(draft: Draft, name: str, value: str) -> None:
-    kind = type(GenerationRequest.model_fields[name].default)
+    kind = type(draft.request.model_fields[name].default)
     if value in {member.value for member in kind}:
         draft.fields[name] = kind(value)
     else:

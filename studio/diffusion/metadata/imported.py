@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 
 from studio.diffusion.metadata.foreign_samplers import resolve
 from studio.errors import RequestError
-from studio.requests import GenerationRequest, label, validated
+from studio.requests import GenerationRequest, PictureRequest, label, validated
 
 # A seed or a side that does not fit has no neighbour that means the same; these have.
 _CLAMPED = {"steps", "cfg_scale", "clip_skip", "variation_strength"}
@@ -32,9 +32,10 @@ class Source(StrEnum):
 class Imported:
     """Settings read from a file.
 
-    fields: by name of GenerationRequest's fields, each valid on its own; what is missing was not
-    in the file. notes: sentences on what could not be taken over. text: the settings as they
-    stand in the file. model_name, model_hash: as the writer called the model; "" if unknown.
+    request: the kind that they are for. fields: by name of its fields, each valid on its own; what
+    is missing was not in the file. notes: sentences on what could not be taken over. text: the
+    settings as they stand in the file. model_name, model_hash: as the writer called the model; ""
+    if unknown.
     """
 
     source: Source
@@ -43,6 +44,7 @@ class Imported:
     text: str
     model_name: str = ""
     model_hash: str = ""
+    request: type[PictureRequest] = GenerationRequest
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Draft:
 
     source: Source
     text: str
+    request: type[PictureRequest] = GenerationRequest
     fields: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     model_name: str = ""
@@ -58,16 +61,15 @@ class Draft:
 
     def keep(self, name: str, value: object) -> bool:
         """Take a field's value if the request accepts it, else note why not."""
-        if isinstance(value, (bool, list, dict)):
+        if isinstance(value, (bool, list, dict)) and name not in ("soft", "curve_points"):
             self.note(f"{label(name)} is not a plain value and was left out")
             return False
         clean = _printable(value) if isinstance(value, str) else value
         try:
-            request = validated(GenerationRequest, {name: clean})
+            self.fields[name] = getattr(validated(self.request, {name: clean}), name)
         except RequestError as error:
             self.note(f"{str(error).removesuffix('.')}; it was left out")
             return False
-        self.fields[name] = getattr(request, name)
         return True
 
     def put(self, name: str, value: object) -> None:
@@ -150,6 +152,7 @@ class Draft:
             _printable(self.text),
             _printable(self.model_name),
             _printable(self.model_hash),
+            self.request,
         )
 
 

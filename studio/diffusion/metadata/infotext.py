@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from studio.requests import GenerationRequest
+from studio.requests import EditRequest, InpaintArea, MaskMode, PictureRequest
 
 NEGATIVE = "Negative prompt:"
 PAIRS_NEEDED = 3
@@ -32,7 +32,25 @@ class Infotext:
     fields: dict[str, str]
 
 
-def write(request: GenerationRequest, model_name: str, model_hash: str, version: str) -> str:
+def _edit_fields(request: PictureRequest) -> dict[str, object]:
+    """What AUTOMATIC1111 writes for a picture that was made from another one."""
+    if not isinstance(request, EditRequest):
+        return {}
+    masked = bool(request.mask) or request.extends
+    inverted = masked and request.mask_mode is MaskMode.NOT_MASKED
+    only_masked = masked and request.area is InpaintArea.MASKED
+    return {
+        "Denoising strength": _number(request.strength),
+        "Mask mode": "Inpaint not masked" if inverted else None,
+        "Mask blur": request.feather if masked else None,
+        "Masked content": request.masked_content.value if masked else None,
+        "Inpaint area": "Only masked" if only_masked else None,
+        "Masked area padding": request.padding if only_masked else None,
+        "Source hash": request.source[:12],
+    }
+
+
+def write(request: PictureRequest, model_name: str, model_hash: str, version: str) -> str:
     """The text for one picture, whose own seeds stand in `request`.
 
     model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`.
@@ -51,6 +69,7 @@ def write(request: GenerationRequest, model_name: str, model_hash: str, version:
         "Variation seed": request.variation_seed if varied else None,
         "Variation seed strength": _number(request.variation_strength) if varied else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
+        **_edit_fields(request),
         "RNG": "CPU",
         "Version": f"Atelier v{version}",
     }

@@ -178,13 +178,13 @@ def test_the_text_alone_is_enough(format):
 
 def test_a_newer_record_is_read_as_far_as_it_is_known():
     record = json.loads(Document(request=FULL).to_json())
-    record["request"] |= {"upscale": 4, "sampler": "Res 2S", "steps": 9999, "kind": "edit"}
+    record["request"] |= {"upscale": 4, "sampler": "Res 2S", "steps": 9999, "kind": "animate"}
     record["signature"] = "later"
     imported = read(saved(FULL, ImageFormat.PNG, json.dumps(record)))
     assert imported.fields["prompt"] == FULL.prompt
     assert not {"upscale", "sampler", "steps", "kind"} & imported.fields.keys()
     assert imported.notes == (
-        "The picture was made by 'edit'; the settings shared with it are used.",
+        "The picture was made by 'animate'; the settings shared with it are used.",
         "Sampler 'Res 2S' is not available; kept DPM++ 2M.",
         "Steps must be less than or equal to 150, but is 9999; it was left out.",
         "Setting 'upscale' is not known to this version and was left out.",

@@ -6,115 +6,21 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import ended, jobs
 from filelock import FileLock
 from judge.judge import Judge
 from PIL import Image
 
-import app
-from studio import cli
+from studio.cli import pictures
 from studio.diffusion.metadata import files
 from studio.models.catalogue import Catalogue
-
-ROOT = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, str(ROOT / "app.py")]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    def sentence(self) -> str:
-        """The one sentence on standard error of a command that was refused."""
-        assert self.code not in (0, None), self.out
-        lines = [line for line in self.err.splitlines() if not line.startswith("Loading ")]
-        assert len(lines) == 1, self.err
-        assert lines[0].startswith("atelier: ")
-        assert lines[0].endswith(".")
-        assert len(lines[0]) < 600
-        assert "Traceback" not in self.err
-        return lines[0]
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of the commands; no settings file lies in the working folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ATELIER_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("ATELIER_DEVICE", "cpu")
-    monkeypatch.setenv("ATELIER_DTYPE", "float32")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def atelier(data, capsys, monkeypatch) -> Callable[..., Result]:
-    """Runs a command in this process, through the same entry as the installed one."""
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["atelier", *map(str, arguments)])
-        before = signal.getsignal(signal.SIGTERM)
-        code: object = 0
-        try:
-            app.main()
-        except SystemExit as end:
-            code = end.code
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        out, err = capsys.readouterr()
-        if isinstance(code, str):  # Python prints it and makes it 1
-            code, err = 1, f"{err}{code}\n"
-        return Result(int(code or 0), out, err)
-
-    return run
-
-
-@pytest.fixture
-def spawn(data) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts a command as a process of its own; none outlives the test."""
-    started: list[subprocess.Popen] = []
-
-    def start(*arguments: object, before: tuple[str, ...] = ()) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [*before, *COMMAND, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        with process:
-            pass
-
-
-def ended(process: subprocess.Popen, seconds: float = 120) -> Result:
-    out, err = process.communicate(timeout=seconds)
-    return Result(process.returncode, out, err)
-
-
-def jobs(data: Path) -> list[str]:
-    """The statuses of all jobs of a data folder."""
-    connection = sqlite3.connect(data / "atelier.db")
-    rows = connection.execute("SELECT status FROM jobs ORDER BY number").fetchall()
-    connection.close()
-    return [status for (status,) in rows]
-
 
 # A picture
 
@@ -304,7 +210,7 @@ def test_an_output_that_has_no_room(atelier, data, tmp_path, monkeypatch):
     def full(source, target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cli.shutil, "copyfile", full)
+    monkeypatch.setattr(pictures.shutil, "copyfile", full)
     refused = atelier("generate", "a cat", "--steps", 1, "-o", tmp_path / "out.png")
     assert refused.sentence() == (
         f"atelier: Could not copy the picture to {tmp_path / 'out.png'}: the disk is full; "

@@ -1,0 +1,181 @@
+"""Pictures from a picture and a text: what an edit job does."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from studio.context import Context, ModelSpec
+from studio.diffusion.decode import decode
+from studio.diffusion.denoise import denoise, steps_of
+from studio.diffusion.editing.canvas import Canvas, prepare
+from studio.diffusion.editing.encode import beside, encoded
+from studio.diffusion.editing.ground import padded
+from studio.diffusion.editing.hold import Hold, executed, free_latents, hold_at
+from studio.diffusion.noise import Seeds
+from studio.diffusion.preview import Previewer
+from studio.diffusion.run import Run, memory_in_words, scheduler_of, tell_missing_networks
+from studio.diffusion.samplers import start_late
+from studio.models.catalogue import Catalogue
+from studio.requests import EditRequest, MaskedContent
+from studio.store.inputs import InputStore
+
+
+class Editing:
+    """The work function of edit jobs."""
+
+    def __init__(self, catalogue: Catalogue, inputs: InputStore, previewer: Previewer):
+        self._catalogue = catalogue
+        self._inputs = inputs
+        self._previewer = previewer
+
+    def __call__(self, request: EditRequest, context: Context) -> None:
+        """Make and save all pictures of a resolved request.
+
+        Raises Cancelled within one step of the wish, RequestError when mask and source do not fit,
+        OutOfMemory when a picture does not fit.
+        """
+        entry = self._catalogue.usable(request.model)
+        source = self._inputs.open(request.source)
+        mask = self._inputs.open(request.mask) if request.mask else None
+        canvas = prepare(request, source, mask, entry)
+        with (
+            context.borrow(ModelSpec("diffusion", entry.id, "text2image")) as pipe,
+            torch.inference_mode(),
+            memory_in_words(request, canvas.size),
+        ):
+            context.check()
+            tell_missing_networks(request, context)
+            steps = executed(request.steps, request.strength)
+            evaluations = len(steps_of(_scheduler(request, pipe)))
+            run = Run.prepare(request, entry, pipe, canvas.size, (steps, evaluations))
+            edit = _Edit.prepare(run, request, canvas)
+            for batch in range(run.batches):
+                self._batch(edit, batch, context)
+
+    def _batch(self, edit: "_Edit", batch: int, context: Context) -> None:
+        run = edit.run
+        seeds = run.seeds_of_batch(batch)
+        for image, seed in zip(self._images(edit, batch, seeds, context), seeds, strict=False):
+            context.save(run.picture(image, seed, edit.kept_mask))
+        context.check()
+
+    def _images(
+        self, edit: "_Edit", batch: int, seeds: list[Seeds], context: Context
+    ) -> list[Image.Image]:
+        """The finished pictures of a batch; none when it was skipped."""
+        run, canvas = edit.run, edit.canvas
+        if edit.request.strength == 0:
+            return [Image.fromarray(canvas.source)] * len(seeds)
+        noise, generators = run.noise(seeds)
+        scheduler = _scheduler(edit.request, run.pipe)
+        hold = edit.hold(noise)
+        latents = denoise(
+            run.predict(edit.beside),
+            scheduler,
+            edit.start(scheduler, noise),
+            run.guidance.at,
+            float(edit.request.cfg_scale or 1),
+            generators,
+            lambda step: run.tell(batch, step, context, self._previewer),
+            hold.after(scheduler, steps_of(scheduler)),
+        )
+        if latents is None:
+            return []
+        return [canvas.finished(made, edit.request) for made in decode(run.pipe.vae, latents)]
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """What all batches of an edit share.
+
+    latents: of the source (1, c, h, w). start_from: the same with the masked content in the hole,
+    before noise. beside: channels for a model made for inpainting.
+    """
+
+    run: Run
+    request: EditRequest
+    canvas: Canvas
+    latents: torch.Tensor
+    start_from: torch.Tensor
+    free: torch.Tensor | None
+    beside: torch.Tensor | None
+    kept_mask: bytes
+
+    @classmethod
+    def prepare(cls, run: Run, request: EditRequest, canvas: Canvas) -> "_Edit":
+        pipe, factor = run.pipe, run.entry.factor
+        latents = _latents_of_work(canvas, pipe, factor)
+        start_from, free = latents, None
+        if canvas.work_hole is not None and canvas.work_soft is not None:
+            if canvas.filled is not None:
+                start_from = encoded(pipe, canvas.filled)
+            shown = canvas.work_soft if request.soft else canvas.work_hole
+            free = free_latents(shown, factor).to(pipe.device)
+            if request.masked_content is MaskedContent.NOTHING:
+                start_from = latents * (free == 0)
+        return cls(
+            run=run,
+            request=request,
+            canvas=canvas,
+            latents=latents,
+            start_from=start_from,
+            free=free,
+            beside=beside(pipe, canvas.work, canvas.work_hole, factor),
+            kept_mask=_png(canvas.hole),
+        )
+
+    def hold(self, noise: torch.Tensor) -> Hold:
+        """How the source is held to during a batch with that noise."""
+        request = self.request
+        return Hold(
+            source=self.latents,
+            noise=noise,
+            free=self.free,
+            soft=request.soft and self.free is not None,
+            curve=lambda position: hold_at(position, request.curve, request.curve_points),
+        )
+
+    def start(self, scheduler: Any, noise: torch.Tensor) -> torch.Tensor:
+        """The latents of the first step.
+
+        At strength 1 nothing of the source is left in them: even the last timestep's noise would
+        let some of it through.
+        """
+        pure = noise * scheduler.init_noise_sigma
+        if self.request.strength == 1:
+            return pure
+        first = steps_of(scheduler)[0].expand(len(noise))
+        noisy = scheduler.add_noise(self.start_from.expand_as(noise), noise, first).to(noise)
+        if self.request.masked_content is MaskedContent.NOISE and self.free is not None:
+            # Noise stands for the source here and is made as noisy as the step on top; it must be
+            # other noise, and the same for a picture whatever batch it is in.
+            other = noise.roll((noise.shape[-2] // 2, noise.shape[-1] // 2), dims=(-2, -1))
+            swapped = scheduler.add_noise(other, noise, first).to(noise)
+            noisy = torch.where(self.free > 0, swapped, noisy)
+        return noisy
+
+
+def _scheduler(request: EditRequest, pipe: Any) -> Any:
+    scheduler = scheduler_of(request, pipe)
+    start_late(scheduler, request.steps, executed(request.steps, request.strength))
+    return scheduler
+
+
+def _latents_of_work(canvas: Canvas, pipe: Any, factor: int) -> torch.Tensor:
+    if canvas.given is None:
+        return encoded(pipe, canvas.work)
+    latents = encoded(pipe, padded(canvas.given, factor))
+    wanted = (canvas.size[1] // factor, canvas.size[0] // factor)
+    return torch.nn.functional.interpolate(latents, wanted, mode="bilinear")
+
+
+def _png(hole: np.ndarray | None) -> bytes:
+    if hole is None:
+        return b""
+    stream = io.BytesIO()
+    Image.fromarray(hole).convert("1").save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,227 @@
+"""What all batches of a job of pictures share, from the text states to the saved file."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from studio import __version__
+from studio.context import Context, Signal
+from studio.diffusion.denoise import Step
+from studio.diffusion.guidance import Conditions, Predict, PromptGuidance
+from studio.diffusion.metadata import infotext
+from studio.diffusion.metadata.document import Document
+from studio.diffusion.metadata.files import save
+from studio.diffusion.noise import Seeds, draw, seeds_of
+from studio.diffusion.pace import Pace
+from studio.diffusion.preview import Previewer
+from studio.diffusion.prompt import plan
+from studio.diffusion.receipt import receipt
+from studio.diffusion.resolve import of_one_picture
+from studio.diffusion.samplers import build_scheduler
+from studio.errors import OutOfMemory
+from studio.events import Notice, Progress
+from studio.models.catalogue import ModelEntry, model_hash
+from studio.requests import AnyPictureRequest, ImageFormat
+from studio.store.outputs import Picture
+
+_SUFFIXES = {ImageFormat.PNG: ".png", ImageFormat.JPEG: ".jpg", ImageFormat.WEBP: ".webp"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job's state between its batches.
+
+    size: width and height that the model works at. steps: that people count. together: pictures
+    that are denoised at once.
+    """
+
+    request: AnyPictureRequest
+    entry: ModelEntry
+    pipe: Any
+    size: tuple[int, int]
+    steps: int
+    seeds: list[Seeds]
+    guidance: PromptGuidance
+    together: int
+    pace: Pace
+    hash: str
+
+    @classmethod
+    def prepare(
+        cls,
+        request: AnyPictureRequest,
+        entry: ModelEntry,
+        pipe: Any,
+        size: tuple[int, int],
+        length: tuple[int, int],
+    ) -> "Run":
+        """Encode the prompts and draw the seeds.
+
+        length: steps and evaluations of the denoiser in each batch; some samplers take two a step.
+        """
+        steps, evaluations = length
+        assert entry.family is not None
+        encoders = [(getattr(pipe, t), getattr(pipe, e)) for t, e in entry.family.encoders]
+        guidance = PromptGuidance(
+            encoders, request, bool(pipe.config.get("force_zeros_for_empty_prompt"))
+        )
+        seeds = seeds_of(
+            request.seed, request.variation_seed, request.variation_strength, request.image_count
+        )
+        together = _together(request, pipe)
+        pace = Pace(evaluations * (request.image_count // together))
+        digest = model_hash(entry)
+        return cls(request, entry, pipe, size, steps, seeds, guidance, together, pace, digest)
+
+    @property
+    def batches(self) -> int:
+        """How many times the device denoises."""
+        return len(self.seeds) // self.together
+
+    def seeds_of_batch(self, batch: int) -> list[Seeds]:
+        """The seeds of the pictures that are denoised together."""
+        return self.seeds[batch * self.together : (batch + 1) * self.together]
+
+    def scheduler(self) -> Any:
+        """A fresh scheduler: they remember the run they were used for."""
+        return scheduler_of(self.request, self.pipe)
+
+    def noise(self, seeds: list[Seeds]) -> tuple[torch.Tensor, list[torch.Generator]]:
+        """Starting noise (b, c, h, w) on the device, float32, and each picture's generator."""
+        width, height = self.size
+        factor = self.entry.factor
+        shape = (self.pipe.vae.config.latent_channels, height // factor, width // factor)
+        pairs = [draw(each, shape) for each in seeds]
+        noise = torch.stack([noise for noise, _ in pairs]).to(self.pipe.device)
+        return noise, [generator for _, generator in pairs]
+
+    def predict(self, beside: torch.Tensor | None = None) -> Predict:
+        """The denoiser as a function of latents, time and text states.
+
+        beside: channels (1, c, h, w) that a model for inpainting reads next to the latents.
+        """
+        return _predictor(self.pipe, self.size, beside)
+
+    def tell(self, batch: int, step: Step, context: Context, previewer: Previewer) -> bool:
+        """Emit progress and preview; False when the person skips this batch."""
+        if context.check() is Signal.SKIP:
+            self.pace.leave_out(step.count - step.index + 1)
+            return False
+        # Some samplers evaluate twice a step: people count the steps that they asked for.
+        steps = self.steps
+        number = -(-step.index * steps // step.count)
+        before = -(-(step.index - 1) * steps // step.count)
+        context.emit(
+            Progress(
+                step=number,
+                steps=steps,
+                item=batch + 1,
+                items=self.batches,
+                seconds_left=self.pace.step(),
+                label="batch" if self.together > 1 else "picture",
+            )
+        )
+        every = self.request.preview_every
+        if every and number % every == 0 and before < number < steps:
+            context.emit(previewer.event(self.pipe.vae, step.clean(), self.entry.factor, number))
+        return True
+
+    def picture(self, image: Image.Image, seeds: Seeds, mask: bytes = b"") -> Picture:
+        """The encoded file of a finished picture with all that makes it again.
+
+        mask: the PNG file of the mask that is kept beside it.
+        """
+        request = of_one_picture(self.request, seeds.seed, seeds.variation_seed)
+        text = infotext.write(request, self.entry.id, self.hash, __version__)
+        document = Document(
+            request=request, model_hash=self.hash, versions=receipt(self.pipe)
+        ).to_json()
+        stream = io.BytesIO()
+        save(image, stream, request.image_format, text, document)
+        return Picture(
+            data=stream.getvalue(),
+            suffix=_SUFFIXES[request.image_format],
+            width=image.width,
+            height=image.height,
+            seed=request.seed,
+            model=self.entry.id,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            infotext=text,
+            request=request.model_dump_json(),
+            mask=mask,
+        )
+
+
+def tell_missing_networks(request: AnyPictureRequest, context: Context) -> None:
+    """Name the networks of the prompt that are not installed."""
+    for tag in plan(request.prompt, request.steps).networks:
+        name = ":".join((tag.kind, *tag.args[:1]))
+        context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
+
+
+def scheduler_of(request: AnyPictureRequest, pipe: Any) -> Any:
+    """The scheduler that a request asks for, with its timesteps set."""
+    return build_scheduler(
+        request.sampler, request.schedule, pipe.scheduler.config, request.steps, pipe.device
+    )
+
+
+@contextmanager
+def memory_in_words(request: AnyPictureRequest, size: tuple[int, int]) -> Iterator[None]:
+    """Turn a full device into an OutOfMemory that says what did not fit."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"A batch of {request.batch_size} at {size[0]}x{size[1]} does not fit "
+            "into the device's memory; choose a smaller size or batch."
+        ) from error
+
+
+def _together(request: AnyPictureRequest, pipe: Any) -> int:
+    """Pictures that are denoised at once: a whole batch, or one where that would change pixels.
+
+    A CPU rounds half-precision sums in another order for each batch size, and a picture of a
+    batch could not be made again on its own.
+    """
+    exact = pipe.device.type != "cpu" or pipe.unet.dtype == torch.float32
+    return request.batch_size if exact else 1
+
+
+def _predictor(pipe: Any, size: tuple[int, int], beside: torch.Tensor | None) -> Predict:
+    """The UNet of Stable Diffusion 1, 2 or XL; XL is told the picture's size as well.
+
+    Source: Podell et al. 2023 (arXiv 2307.01952), section 2.2, for the size conditioning.
+    """
+    weight = pipe.unet.dtype
+    told = (size[1], size[0])
+    sizes = torch.tensor([[*told, 0, 0, *told]], device=pipe.device, dtype=weight)
+
+    def predict(latents: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        repeats = len(latents) // len(conditions.embeds)
+        embeds = conditions.embeds.repeat_interleave(repeats, dim=0)
+        added = None
+        if conditions.pooled is not None:
+            added = {
+                "text_embeds": conditions.pooled.repeat_interleave(repeats, dim=0),
+                "time_ids": sizes.repeat(len(latents), 1),
+            }
+        if beside is not None:
+            latents = torch.cat([latents, beside.expand(len(latents), -1, -1, -1)], dim=1)
+        prediction = pipe.unet(
+            latents.to(weight),
+            t,
+            encoder_hidden_states=embeds,
+            added_cond_kwargs=added,
+            return_dict=False,
+        )[0]
+        # Schedulers add up many small steps: their arithmetic stays in float32.
+        return prediction.float()
+
+    return predict

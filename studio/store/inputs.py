@@ -1,0 +1,93 @@
+"""Uploaded pictures and masks, kept by the hash of their pixels under inputs/.
+
+A request names its source by that hash, so that a job finds the very pixels that were sent,
+however long it waits, and no path ever comes from a client.
+"""
+
+import hashlib
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from studio.errors import NotFound, from_os_error
+from studio.requests import HASH
+from studio.store.intake import Taken, take_mask, take_picture
+
+
+@dataclass(frozen=True)
+class Input:
+    """A kept picture: its hash, its size in pixels, and what was changed at the door."""
+
+    hash: str
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+class InputStore:
+    """All inputs of a data folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "inputs"
+
+    def add_picture(self, data: bytes, name: str = "The file") -> Input:
+        """Keep an uploaded picture as RGB; InputError in one sentence when it is none."""
+        return self._keep(take_picture(data, name))
+
+    def add_mask(self, data: bytes, name: str = "The mask") -> Input:
+        """Keep an uploaded mask, 255 where it is painted."""
+        return self._keep(take_mask(data, name))
+
+    def add_image(self, image: Image.Image) -> Input:
+        """Keep a picture that is RGB or L already."""
+        return self._keep(Taken(image))
+
+    def open(self, digest: str) -> Image.Image:
+        """The picture of a hash, loaded; NotFound when it is not (or no longer) here."""
+        path = self.path(digest)
+        try:
+            with Image.open(path, formats=["PNG"]) as image:
+                image.load()
+                return image
+        except OSError as error:
+            raise from_os_error(error, f"read the input {digest[:12]}") from error
+
+    def path(self, digest: str) -> Path:
+        """Where the PNG file of a hash is."""
+        if not re.fullmatch(HASH, digest):
+            raise NotFound(f"{digest[:80]!r} is no hash of an input.")
+        path = self._folder / digest[:2] / f"{digest}.png"
+        if not path.is_file():
+            raise NotFound(f"Input {digest[:12]}… is not here any more; send the picture again.")
+        return path
+
+    def _keep(self, taken: Taken) -> Input:
+        image = taken.image
+        digest = hash_of(image)
+        target = self._folder / digest[:2] / f"{digest}.png"
+        kept = Input(digest, image.width, image.height, taken.notes)
+        if target.is_file():
+            return kept
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Written aside first: two uploads of the same picture must not meet half a file.
+            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as aside:
+                try:
+                    image.save(aside, "PNG", compress_level=3)
+                    aside.close()
+                    Path(aside.name).replace(target)
+                finally:
+                    Path(aside.name).unlink(missing_ok=True)
+        except OSError as error:
+            raise from_os_error(error, f"keep the picture in {self._folder}") from error
+        return kept
+
+
+def hash_of(image: Image.Image) -> str:
+    """SHA-256 of mode, size and pixels: the same however a file packs them."""
+    digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
