@@ -30,9 +30,10 @@ embedded-model: $(STAMP)
 	$(EMBEDDED) collect
 	$(EMBEDDED) vae
 	$(EMBEDDED) latents
+	$(EMBEDDED) words
 	$(EMBEDDED) train long --minutes $(EMBEDDED_MINUTES)
-	$(EMBEDDED) train cooled --after long --cool 3000
-	$(EMBEDDED) export cooled $(EMBEDDED_OUT)
+	$(EMBEDDED) train cooled --after long --recipe end --cool 3000
+	$(EMBEDDED) export cooled $(EMBEDDED_OUT) --recipe end
 	$(EMBEDDED) evaluate $(EMBEDDED_OUT) --wishes final
 
 $(STAMP): pyproject.toml constraints.txt

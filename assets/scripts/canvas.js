@@ -66,7 +66,12 @@ const build = () => {
   layer.add(photo, tint, shapes, cursor);
   stage.add(layer);
   stage.on("pointerdown", begin); stage.on("pointermove", go); stage.on("pointerup pointercancel", end);
-  stage.on("dblclick dbltap", () => { if (selection && selection.kind === "polygon") close(); });
+  // Two quick presses count as a double one for the library, however far apart they are.
+  stage.on("dblclick dbltap", () => {
+    if (!selection || selection.kind !== "polygon" || selection.closed || selection.points.length < 4) return;
+    const [[x0, y0], [x1, y1]] = selection.points.slice(-2);
+    if (Math.hypot(x1 - x0, y1 - y0) * stage.scaleX() < 6) { selection.points.pop(); close(); }
+  });
   stage.on("mouseleave", () => { cursor.visible(false); });
   stage.container().style.touchAction = "none";
   new ResizeObserver(() => { stage.size({ width: board.clientWidth, height: board.clientHeight }); }).observe(board);

@@ -54,6 +54,8 @@ def take(browser: Browser, server: LiveServer) -> None:
     shoot(light, "gallery")
     light.page.context.close()
 
+    shoot_editing(browser, server)
+
     dark = opened(browser, server, WIDE, "dark")
     make(dark, "a penguin", 7)
     dark.fill("a castle on a blue background", steps=40, seed=5)
@@ -68,6 +70,30 @@ def take(browser: Browser, server: LiveServer) -> None:
     phone = opened(browser, server, PHONE)
     make(phone, "a red apple", 7)
     shoot(phone, "phone")
+
+
+def shoot_editing(browser: Browser, server: LiveServer) -> None:
+    """An apple that was drawn, sent to the canvas, and half of it masked."""
+    studio = opened(browser, server, WIDE)
+    make(studio, "a red apple", 3)
+    studio.stage.get_by_role("button", name="Edit", exact=True).click()
+    page = studio.page
+    expect(page.locator(".at-editor.ready")).to_be_visible()
+    page.locator("[data-tool=ellipse]").click()
+    box = page.locator(".at-konva").bounding_box()
+    assert box
+    middle, side = box["x"] + box["width"] / 2, min(box["width"], box["height"])
+    page.mouse.move(middle - side * 0.1, box["y"] + box["height"] / 2 - side * 0.1)
+    page.mouse.down()
+    page.mouse.move(middle + side * 0.32, box["y"] + box["height"] / 2 + side * 0.34, steps=4)
+    page.mouse.up()
+    page.locator("[data-act=add]").click()
+    page.locator("#at-edit-prompt textarea").fill("a green apple")
+    page.locator("#at-edit-run").click()
+    stage = page.locator("#at-edit-stage .at-stage")
+    expect(stage).to_have_attribute("data-status", "finished", timeout=60_000)
+    shoot(studio, "edit")
+    page.context.close()
 
 
 def opened(browser: Browser, server: LiveServer, size: dict, scheme: str = "light") -> StudioPage:

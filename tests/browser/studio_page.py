@@ -102,6 +102,9 @@ class StudioPage:
 
     def open(self) -> "StudioPage":
         """Load the page, or load it again, and wait until it can be used."""
+        if self.page.url.startswith(self.url):
+            # What the page was still being sent is cut off by loading it again.
+            self.watch.tolerate(r"AbortError|Connection errored out")
         answers = iter(range(1, 100))
 
         def all_answered(response: Response) -> bool:

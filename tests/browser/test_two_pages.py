@@ -59,6 +59,7 @@ def test_two_tabs_of_one_browser_keep_apart_too(studio: StudioPage):
     studio.open()
     other.open()
     expect(studio.message).to_have_text("Cancelled.")
+    expect(other.strip).to_have_count(1)
     assert (len(studio.pictures()), len(other.pictures())) == (0, 1)
 
 

@@ -10,7 +10,7 @@ from training.embedded.collect import Icon
 from training.embedded.recipes import Recipe
 from training.embedded.sets import SETS
 
-TINY = Recipe(start=None, widths=(32, 32, 64), batch=4, warmup=2)
+TINY = Recipe(start=None, taught=False, widths=(32, 32, 64), batch=4, warmup=2)
 """A recipe that takes seconds."""
 
 DRAWN = {
