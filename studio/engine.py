@@ -22,13 +22,15 @@ from studio.models.devices import (
 )
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.manager import ModelManager
-from studio.requests import EditRequest, GenerationRequest, Request
+from studio.models.upscalers import UpscalerLoader, UpscalerShelf
+from studio.requests import EditRequest, GenerationRequest, Request, UpscaleRequest
 from studio.settings import Settings
 from studio.store.inputs import InputStore
 
 if TYPE_CHECKING:
     from studio.diffusion.editing.edit import Editing
     from studio.diffusion.generate import Generation
+    from studio.diffusion.upscaling.upscale import Upscaling
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +38,20 @@ log = logging.getLogger(__name__)
 class Engine:
     """What needs torch, made when first asked for."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, inputs: InputStore):
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, inputs: InputStore, shelf: UpscalerShelf
+    ):
         self._settings = settings
         self._catalogue = catalogue
         self._inputs = inputs
         self._lock = threading.Lock()
         self._device: Device | None = None
-        self._pictures: tuple[Generation, Editing] | None = None
+        self._pictures: tuple[Generation, Editing, Upscaling] | None = None
         self.models = ModelManager(
-            {"diffusion": DiffusionLoader(catalogue, self.device, settings.attention)},
+            {
+                "diffusion": DiffusionLoader(catalogue, self.device, settings.attention),
+                "upscaler": UpscalerLoader(shelf, self.device),
+            },
             budget=self._budget,
             release=self.release,
         )
@@ -81,6 +88,10 @@ class Engine:
         """The work function of edit jobs."""
         self._workers()[1](cast(EditRequest, request), context)
 
+    def upscale(self, request: Request, context: Context) -> None:
+        """The work function of upscaling jobs."""
+        self._workers()[2](cast(UpscaleRequest, request), context)
+
     def warm_up(self) -> None:
         """Import what the first job needs, so that it need not wait for it."""
         start = time.monotonic()
@@ -93,17 +104,19 @@ class Engine:
         seconds = time.monotonic() - start
         log.info("Ready on %s (%s) after %.1f s.", device.label, device.dtype, seconds)
 
-    def _workers(self) -> "tuple[Generation, Editing]":
+    def _workers(self) -> "tuple[Generation, Editing, Upscaling]":
         with self._lock:
             if self._pictures is None:
                 from studio.diffusion.editing.edit import Editing
                 from studio.diffusion.generate import Generation
                 from studio.diffusion.preview import Previewer, installed_taesd
+                from studio.diffusion.upscaling.upscale import Upscaling
 
                 previewer = Previewer(installed_taesd(self._settings.data_dir / "models"))
                 self._pictures = (
                     Generation(self._catalogue, previewer),
                     Editing(self._catalogue, self._inputs, previewer),
+                    Upscaling(self._catalogue, self._inputs, previewer),
                 )
             return self._pictures
 

@@ -55,7 +55,10 @@ class Loading(_Event):
 
 
 class Progress(_Event):
-    """Step `step` of `steps` of item `item` of `items` is done; seconds_left: of the whole job."""
+    """Step `step` of `steps` of item `item` of `items` is done; seconds_left: of the whole job.
+
+    unit: what a step is called; label: what an item is.
+    """
 
     type: Literal["progress"] = "progress"
     step: int
@@ -64,6 +67,7 @@ class Progress(_Event):
     items: int
     seconds_left: float | None = None
     label: str = ""
+    unit: str = "step"
 
     @property
     def fraction(self) -> float:

@@ -66,6 +66,12 @@ class ImageFormat(StrEnum):
     WEBP = "webp"
 
 
+def _printable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("contains a NUL character")
+    return text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
+
+
 class Request(BaseModel):
     """Something that can be asked for; `kind` names the work function that does it."""
 
@@ -100,10 +106,8 @@ class PictureRequest(Request):
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
-    def _printable(cls, text: str) -> str:
-        if "\x00" in text:
-            raise ValueError("contains a NUL character")
-        return text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
+    def _prompt_printable(cls, text: str) -> str:
+        return _printable(text)
 
     @property
     def image_count(self) -> int:
@@ -112,9 +116,33 @@ class PictureRequest(Request):
 
 
 class GenerationRequest(PictureRequest):
-    """Pictures from a text."""
+    """Pictures from a text, at once or with a second pass at a larger size (hires fix).
+
+    hires_scale: 1 for no second pass. hires_upscaler: a way of resampling, a latent one or an
+    upscaling model by name. hires_strength: how much of the first picture is painted anew. The
+    others of hires_*: 0, None and empty mean the same as in the first pass.
+    """
 
     kind: Literal["generate"] = "generate"
+    hires_scale: float = Field(1.0, ge=1, le=4)
+    hires_upscaler: str = Field("latent", max_length=200)
+    hires_strength: float = Field(0.6, ge=0.05, le=1)
+    hires_steps: int = Field(0, ge=0, le=150)
+    hires_sampler: Sampler | None = None
+    hires_cfg_scale: float = Field(0.0, ge=0, le=30)
+    hires_prompt: str = Field("", max_length=PROMPT_LIMIT)
+    hires_negative_prompt: str = Field("", max_length=PROMPT_LIMIT)
+
+    @field_validator("hires_sampler", mode="before")
+    @classmethod
+    def _same_sampler(cls, value: object) -> object:
+        """A list of choices says "the same" by an empty text."""
+        return None if value == "" else value
+
+    @field_validator("hires_prompt", "hires_negative_prompt")
+    @classmethod
+    def _hires_printable(cls, text: str) -> str:
+        return _printable(text)
 
 
 class Resize(StrEnum):
@@ -225,12 +253,34 @@ class EditRequest(PictureRequest):
         return any((self.extend_left, self.extend_right, self.extend_top, self.extend_bottom))
 
 
-AnyPictureRequest = GenerationRequest | EditRequest
+class UpscaleRequest(PictureRequest):
+    """A picture made larger, and redrawn in detail by a diffusion model where that is asked for.
+
+    source: hash of the input. upscaler: a way of resampling or an upscaling model by name.
+    strength: 0 only enlarges; above it every tile is painted anew by so much. tile: pixels of the
+    large picture that the model sees at once, 0 for the model's own size. overlap: share of a tile
+    that neighbours have in common.
+    """
+
+    kind: Literal["upscale"] = "upscale"
+    source: str = Field("", pattern=f"^$|{HASH}", description="Hash of the input.")
+    scale: float = Field(2.0, ge=1, le=8)
+    upscaler: str = Field("lanczos", max_length=200)
+    strength: float = Field(0.0, ge=0, le=1)
+    tile: int = Field(0, ge=0, le=2048)
+    overlap: float = Field(0.25, ge=0, le=0.5)
+
+
+AnyPictureRequest = GenerationRequest | EditRequest | UpscaleRequest
 STORED: TypeAdapter[AnyPictureRequest] = TypeAdapter(
     Annotated[AnyPictureRequest, Field(discriminator="kind")]
 )
 """Reads the request of a saved picture, whatever made it."""
-PICTURE_REQUESTS: tuple[type[PictureRequest], ...] = (GenerationRequest, EditRequest)
+PICTURE_REQUESTS: tuple[type[PictureRequest], ...] = (
+    GenerationRequest,
+    EditRequest,
+    UpscaleRequest,
+)
 
 
 def validated(kind: type[Request], fields: dict[str, Any]) -> Any:

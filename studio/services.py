@@ -10,14 +10,15 @@ from typing import cast
 
 from filelock import FileLock, Timeout
 
-from studio.diffusion.resolve import resolve_edit, resolve_generation
+from studio.diffusion.resolve import resolve_edit, resolve_generation, resolve_upscale
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
 from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
-from studio.requests import EditRequest, GenerationRequest, Request
+from studio.models.upscalers import UpscalerShelf
+from studio.requests import EditRequest, GenerationRequest, Request, UpscaleRequest
 from studio.settings import Settings
 from studio.store.database import Database
 from studio.store.inputs import InputStore
@@ -34,6 +35,7 @@ class Services:
 
     settings: Settings
     catalogue: Catalogue
+    upscalers: UpscalerShelf
     engine: Engine
     queue: JobQueue
     outputs: OutputTable
@@ -95,19 +97,27 @@ def build_services(settings: Settings) -> Services:
     if settings.default_model:
         _check_default(catalogue, settings.default_model)
     inputs = InputStore(settings.data_dir)
-    engine = Engine(settings, catalogue, inputs)
+    shelf = UpscalerShelf(settings.data_dir / "models" / "upscalers")
+    engine = Engine(settings, catalogue, inputs, shelf)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     kinds = {
         "generate": Kind(
             GenerationRequest,
-            lambda request: resolve_generation(cast(GenerationRequest, request), catalogue),
+            lambda request: resolve_generation(cast(GenerationRequest, request), catalogue, shelf),
             engine.generate,
         ),
         "edit": Kind(
             EditRequest,
             lambda request: resolve_edit(cast(EditRequest, request), catalogue, inputs),
             engine.edit,
+        ),
+        "upscale": Kind(
+            UpscaleRequest,
+            lambda request: resolve_upscale(
+                cast(UpscaleRequest, request), catalogue, inputs, shelf
+            ),
+            engine.upscale,
         ),
     }
     queue = JobQueue(jobs, outputs, kinds, settings.max_waiting_jobs)
@@ -116,7 +126,7 @@ def build_services(settings: Settings) -> Services:
     worker = Worker(queue, jobs, runner)
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
-        settings, catalogue, engine, queue, outputs, inputs, runner, worker, database, lock
+        settings, catalogue, shelf, engine, queue, outputs, inputs, runner, worker, database, lock
     )
 
 

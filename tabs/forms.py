@@ -39,7 +39,15 @@ class Form:
 
     def request(self, values: Values) -> Any:
         """The request that the controls say; RequestError names the first wrong field."""
-        return validated(self._request, self.values(values))
+        given = self.values(values)
+        for name, component in self.fields.items():
+            # An empty box becomes 0 as soon as what it is folded away in is opened.
+            if isinstance(component, gr.Number) and given[name] == 0 and self._open(name):
+                given[name] = None
+        return validated(self._request, given)
+
+    def _open(self, name: str) -> bool:
+        return self._request.model_fields[name].default is None
 
     def updates(self, fields: Mapping[str, Any]) -> list[Any]:
         """New values for the named fields; the other controls stay as they are."""

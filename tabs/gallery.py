@@ -25,6 +25,7 @@ _DETAIL = """
   <div class="at-acts" hidden>
     <button type="button" class="at-act" data-act="use">Send to Generate</button>
     <button type="button" class="at-act" data-act="edit">Send to Edit</button>
+    <button type="button" class="at-act" data-act="upscale">Send to Extras</button>
     <a class="at-act download" download>Download</a>
     <button type="button" class="at-act" data-act="trash">Move to trash</button>
     <button type="button" class="at-act" data-act="restore" hidden>Restore</button>

@@ -51,6 +51,7 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
             sizes = size.build(entry)
             seeds = seed.build("at-")
             fields |= sampling.build_batches("at-")
+            fields |= sampling.build_hires(services.upscalers)
             fields |= sampling.build_more()
             drop = drop_zone.build()
             read_prompt = gr.Button("Read settings pasted into the prompt", size="sm")

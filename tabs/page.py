@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from studio import __version__
 from studio.api import inputs, outputs, status
 from studio.services import Services
-from tabs import edit, gallery, generate
+from tabs import edit, extras, gallery, generate
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
 from tabs.theme import ICON, VENDOR, css, script, theme
@@ -31,12 +31,15 @@ def build_page(services: Services) -> gr.Blocks:
                 generate_view = generate.build(services, top.model)
             with gr.Tab("Edit", id="edit"):
                 edit_view = edit.build(services, top.model)
+            with gr.Tab("Extras", id="extras"):
+                extras_view = extras.build(services, top.model)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
                 gallery_view = gallery.build()
-        for view in (generate_view, edit_view):
+        for view in (generate_view, edit_view, extras_view):
             view.saved.render()
         making = generate.wire(generate_view, services, page)
         editing = edit.wire(edit_view, services, page)
+        enlarging = extras.wire(extras_view, services, page)
         gallery.wire(gallery_view, services, gallery_tab)
 
         def to_generate(event: gr.EventData) -> list[object]:
@@ -45,12 +48,19 @@ def build_page(services: Services) -> gr.Blocks:
         def to_edit(event: gr.EventData) -> list[object]:
             return [*editing.receive(event), gr.Tabs(selected="edit")]
 
-        filled = [edit_view.canvas, *edit_view.form.outputs, tabs]
+        def to_extras(event: gr.EventData) -> list[object]:
+            return [*enlarging.receive(event), gr.Tabs(selected="extras")]
+
         gallery_view.detail.use_settings(
             to_generate, None, [*generate_view.form.outputs, tabs], **QUIET
         )
-        for place in (gallery_view.detail, generate_view.stage):
-            place.edit(to_edit, None, filled, **QUIET)
+        in_edit = [edit_view.canvas, *edit_view.form.outputs, tabs]
+        in_extras = [extras_view.source, *extras_view.form.outputs, tabs]
+        stages = (generate_view.stage, edit_view.stage, extras_view.stage)
+        for place in (gallery_view.detail, *stages):
+            if place is not edit_view.stage:  # there the tab itself takes it
+                place.edit(to_edit, None, in_edit, **QUIET)
+            place.upscale(to_extras, None, in_extras, **QUIET)
     return page
 
 

@@ -27,6 +27,7 @@ $(".at-acts").addEventListener("click", (event) => {
   const act = event.target.closest("[data-act]");
   if (!act || shown === null) return;
   if (act.dataset.act === "use") trigger("use_settings", { id: shown });
+  else if (act.dataset.act === "upscale") trigger("upscale", { id: shown });
   else if (act.dataset.act === "edit") trigger("edit", { id: shown });
   else if (act.dataset.act === "trash") trigger("trash", { id: shown });
   else if (act.dataset.act === "restore") trigger("restore", { id: shown });

@@ -1,5 +1,6 @@
 // Loaded once with the page: theme, keys, and which jobs belong to this browser tab.
 () => {
+  const TABS = ["at-", "at-edit-", "at-extras-"];   // what the ids of each tab's elements begin with
   const store = (area, key, value) => { try { area.setItem(key, value); } catch { /* private mode */ } };
   const read = (area, key) => { try { return area.getItem(key); } catch { return null; } };
   window.atelier = { ...window.atelier,
@@ -31,10 +32,10 @@
       // The text box reports its text when it is left.
       const active = document.activeElement;
       if (active && active.blur) { active.blur(); active.focus(); }
-      setTimeout(() => { press("at-run"); press("at-edit-run"); }, 60);
+      setTimeout(() => { for (const tab of TABS) press(tab + "run"); }, 60);
     } else if (event.key === "Escape" && !document.querySelector("[aria-expanded=true]")) {
       if (document.querySelector(".at-editor.selecting")) return;
-      press("at-cancel"); press("at-edit-cancel");
+      for (const tab of TABS) press(tab + "cancel");
     }
   }, true);
 }

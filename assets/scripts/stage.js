@@ -4,6 +4,7 @@ const canvas = $(".at-canvas"), image = $(".at-canvas > img"), empty = $(".at-em
 const progress = $(".at-progress"), bar = $(".at-progress .bar i"), text = $(".at-progress .what"), left = $(".at-progress .left");
 const message = $(".at-message"), strip = $(".at-strip"), acts = $(".at-acts"), facts = $(".at-facts"), pre = $(".at-facts pre");
 const viewer = $("dialog.at-viewer"), large = $("dialog.at-viewer img");
+const before = $(".at-before"), wipe = $(".at-wipe"), divider = $(".at-divider"), compared = $("[data-act=compare]");
 let picked = null, newest = null, drawn = "";
 const address = (id, what) => "outputs/" + id + "/" + what;
 
@@ -13,8 +14,18 @@ const setSource = (node, source) => {
   next.onload = () => { node.src = source; };
   next.src = source;
 };
+// The source lies over the result, cut off where the slider stands.
+const compare = (on) => {
+  const shown = on && !compared.hidden && Boolean(before.dataset.source);
+  if (shown && before.getAttribute("src") !== before.dataset.source) before.src = before.dataset.source;
+  before.hidden = wipe.hidden = divider.hidden = !shown;
+  compared.setAttribute("aria-pressed", String(shown));
+  divider.style.left = wipe.value + "%";
+  before.style.clipPath = "inset(0 " + (100 - wipe.value) + "% 0 0)";
+};
 const pick = async (id) => {
   picked = id;
+  compared.hidden = true; before.dataset.source = ""; compare(false);
   for (const tile of strip.children) tile.classList.toggle("picked", tile.dataset.id === String(id));
   acts.hidden = facts.hidden = id === null;
   if (id === null) return;
@@ -22,7 +33,7 @@ const pick = async (id) => {
   paint();
   try {
     const info = await (await fetch("outputs/" + id)).json();
-    if (picked === id) { pre.textContent = info.infotext; image.alt = info.prompt; }
+    if (picked === id) { pre.textContent = info.infotext; image.alt = info.prompt; before.dataset.source = info.source ? "inputs/" + info.source : ""; compared.hidden = !info.source; }
   } catch { pre.textContent = "The settings could not be fetched."; }
 };
 const paint = () => {
@@ -33,6 +44,7 @@ const paint = () => {
   const source = following && state.preview ? state.preview : picked === null ? null : address(picked, "image");
   if (source) setSource(image, source);
   image.hidden = !source;
+  if (busy && following) compare(false);
   empty.hidden = Boolean(source) || busy;
 };
 const tiles = (ids) => {
@@ -85,6 +97,11 @@ image.addEventListener("click", () => {
   large.src = address(picked, "image"); large.alt = image.alt; viewer.showModal();
 });
 viewer.addEventListener("click", () => viewer.close());
+wipe.addEventListener("input", () => compare(true));
+before.addEventListener("load", () => {   // new ground on a side: the two do not lie over each other
+  const shape = (node) => node.naturalWidth / node.naturalHeight;
+  if (Math.abs(shape(before) / shape(image) - 1) > 0.02) { compare(false); compared.hidden = true; }
+});
 acts.addEventListener("click", async (event) => {
   const act = event.target.closest("[data-act]");
   if (!act || picked === null) return;
@@ -94,5 +111,7 @@ acts.addEventListener("click", async (event) => {
     setTimeout(() => { act.textContent = "Copy settings"; }, 1600);
   } else if (act.dataset.act === "seed") trigger("reuse_seed", { id: picked });
   else if (act.dataset.act === "use") trigger("use_settings", { id: picked });
+  else if (act.dataset.act === "compare") compare(before.hidden);
+  else if (act.dataset.act === "upscale") trigger("upscale", { id: picked });
   else if (act.dataset.act === "edit") trigger("edit", { id: picked });
 });

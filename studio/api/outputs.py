@@ -1,5 +1,6 @@
 """Routes for saved pictures, by id only: no path ever comes from a client."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,10 @@ _Found = TypeVar("_Found")
 
 
 class OutputInfo(BaseModel):
-    """What is known of a saved picture; created_at is seconds since 1970."""
+    """What is known of a saved picture.
+
+    created_at: seconds since 1970. source: hash of the input that it was made from, or "".
+    """
 
     id: int
     created_at: float
@@ -40,6 +44,7 @@ class OutputInfo(BaseModel):
     infotext: str
     trashed: bool
     name: str
+    source: str = ""
 
 
 def build_router(services: Services) -> APIRouter:
@@ -70,7 +75,13 @@ def build_router(services: Services) -> APIRouter:
         """Settings and facts of the picture."""
         row = _found(lambda: outputs.get(output_id))
         fields = {k: v for k, v in asdict(row).items() if k in OutputInfo.model_fields}
-        return OutputInfo(**fields, trashed=row.trashed_at is not None, name=Path(row.file).name)
+        source = json.loads(row.request).get("source", "")
+        return OutputInfo(
+            **fields,
+            trashed=row.trashed_at is not None,
+            name=Path(row.file).name,
+            source=source,
+        )
 
     return router
 

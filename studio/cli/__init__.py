@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.options import DataDir, Device, Dtype
-from studio.cli.pictures import edit, generate
+from studio.cli.pictures import edit, generate, upscale
+from studio.diffusion.upscaling.choices import LATENT, of_pixels
 from studio.doctor import Finding, examine
 from studio.services import build_services
 from studio.settings import Settings, load_settings
@@ -52,6 +53,7 @@ def build(serve: Serve) -> typer.Typer:
 
     app.command("generate")(generate)
     app.command("edit")(edit)
+    app.command("upscale")(upscale)
     app.command("models")(models)
     app.command("doctor")(doctor)
     return app
@@ -86,6 +88,14 @@ def models(
         print(f"{entry.id:24} {family:20} {size:>10} {entry.bytes / 1e6:9,.0f} MB  {entry.title}")
         if entry.problem:
             print(f"{'':24} ! {entry.problem}")
+    print(
+        f"\nUpscalers: {', '.join(of_pixels(services.upscalers))}; before a second pass also ",
+        end="",
+    )
+    print(", ".join(LATENT))
+    for upscaler in services.upscalers.entries():
+        if upscaler.problem:
+            print(f"{upscaler.name:24} ! {upscaler.problem}")
 
 
 def doctor(data_dir: DataDir = None, device: Device = None) -> None:

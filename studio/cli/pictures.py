@@ -37,12 +37,14 @@ from studio.requests import (
     Resize,
     Sampler,
     Schedule,
+    UpscaleRequest,
     validated,
 )
 from studio.services import Services, build_services
 from studio.settings import load_settings
 from studio.store.inputs import Input
 
+Sourced = EditRequest | UpscaleRequest
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 
 
@@ -60,6 +62,12 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
     count: Count = 1,
     batch: Annotated[int, typer.Option(help="Pictures denoised together.")] = 1,
     clip_skip: Annotated[int, typer.Option(help="1 uses the last layer.")] = 1,
+    hires: Annotated[
+        float, typer.Option(help="Enlarge by this in a second pass; 1 for none.")
+    ] = 1.0,
+    hires_upscaler: Annotated[str, typer.Option(help="As listed by `atelier models`.")] = "latent",
+    hires_strength: Annotated[float, typer.Option(help="How much is painted anew.")] = 0.6,
+    hires_steps: Annotated[int, typer.Option(help="0 for as many as in the first pass.")] = 0,
     output: Output = None,
     data_dir: DataDir = None,
     device: Device = None,
@@ -80,6 +88,10 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
         "batch_count": count,
         "batch_size": batch,
         "clip_skip": clip_skip,
+        "hires_scale": hires,
+        "hires_upscaler": hires_upscaler,
+        "hires_strength": hires_strength,
+        "hires_steps": hires_steps,
         "preview_every": 0,
         "image_format": _format_of(output),
     }
@@ -160,11 +172,63 @@ def edit(  # noqa: PLR0913 - a command's options are its layout
     with _services(data_dir, device, dtype) as services:
         if mask is not None:
             request = request.model_copy(update={"mask": _kept(services.inputs.add_mask, mask)})
-        if picture.is_dir():
-            _edit_folder(services, request, picture, output)
-        else:
-            source = _kept(services.inputs.add_picture, picture)
-            _run(services, request.model_copy(update={"source": source}), output)
+        _run_on(services, request, picture, output)
+
+
+def upscale(  # noqa: PLR0913 - a command's options are its layout
+    picture: Annotated[Path, typer.Argument(help="The picture to enlarge, or a folder of them.")],
+    scale: Annotated[float, typer.Option(help="Enlarge by this, 1 to 8.")] = 2.0,
+    upscaler: Annotated[str, typer.Option(help="As listed by `atelier models`.")] = "lanczos",
+    strength: Annotated[
+        float, typer.Option(help="0 only enlarges; above, a model redraws it in tiles.")
+    ] = 0.0,
+    tile: Annotated[
+        int, typer.Option(help="Pixels that are redrawn at once; 0 for the model's size.")
+    ] = 0,
+    overlap: Annotated[float, typer.Option(help="Share of a tile that neighbours share.")] = 0.25,
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")] = "",
+    negative: Negative = "",
+    model: Model = "",
+    sampler: SamplerName = Sampler.DPMPP_2M.value,
+    schedule: ScheduleName = Schedule.AUTOMATIC.value,
+    steps: Steps = 20,
+    cfg: Cfg = None,
+    seed: Seed = -1,
+    output: Output = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Make a picture larger and print where the result is."""
+    fields = {
+        "scale": scale,
+        "upscaler": upscaler,
+        "strength": strength,
+        "tile": tile,
+        "overlap": overlap,
+        "prompt": prompt,
+        "negative_prompt": negative,
+        "model": model,
+        "sampler": sampler,
+        "schedule": schedule,
+        "steps": steps,
+        "cfg_scale": cfg,
+        "seed": seed,
+        "preview_every": 0,
+        "image_format": ImageFormat.PNG if picture.is_dir() else _format_of(output),
+    }
+    request = validated(UpscaleRequest, fields)
+    with _services(data_dir, device, dtype) as services:
+        _run_on(services, request, picture, output)
+
+
+def _run_on(services: Services, request: Sourced, picture: Path, output: Path | None) -> None:
+    """A job for a picture, or one for each picture of a folder."""
+    if picture.is_dir():
+        _run_on_folder(services, request, picture, output)
+    else:
+        source = _kept(services.inputs.add_picture, picture)
+        _run(services, request.model_copy(update={"source": source}), output)
 
 
 def _kept(add: Callable[[bytes, str], Input], path: Path) -> str:
@@ -175,9 +239,7 @@ def _kept(add: Callable[[bytes, str], Input], path: Path) -> str:
     return kept.hash
 
 
-def _edit_folder(
-    services: Services, request: EditRequest, folder: Path, output: Path | None
-) -> None:
+def _run_on_folder(services: Services, request: Sourced, folder: Path, output: Path | None) -> None:
     """One result for each picture of a folder, under its own name; the others are passed over."""
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
     if not pictures:
@@ -194,7 +256,7 @@ def _edit_folder(
             print(f"{path.name}: {error}", file=sys.stderr)
             failed += 1
     if failed:
-        raise AtelierError(f"{failed} of {len(pictures)} pictures were not changed; see above.")
+        raise AtelierError(f"{failed} of {len(pictures)} pictures could not be done; see above.")
 
 
 def _sides(extend: list[str]) -> dict[str, int]:
@@ -265,7 +327,8 @@ def _tell(event: object) -> None:
     elif isinstance(event, Progress) and sys.stderr.isatty():
         left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
         end = "\n" if event.fraction == 1 else "\r"
-        print(f"Step {event.step} of {event.steps}{left}   ", end=end, file=sys.stderr)
+        what = f"{event.unit.capitalize()} {event.step} of {event.steps}"
+        print(f"{what}{left}   ", end=end, file=sys.stderr)
 
 
 def _format_of(output: Path | None) -> ImageFormat:

@@ -59,6 +59,12 @@ def steps_of(scheduler: Any) -> Any:
     return scheduler.timesteps[getattr(scheduler, "begin_index", None) or 0 :]
 
 
+def noised(scheduler: Any, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Clean latents with noise (b, c, h, w), as noisy as where the scheduler begins."""
+    first = steps_of(scheduler)[0].expand(len(noise))
+    return scheduler.add_noise(latents.expand_as(noise), noise, first).to(noise)
+
+
 def predicted_clean(
     scheduler: Any, model_input: torch.Tensor, prediction: torch.Tensor, t: torch.Tensor
 ) -> torch.Tensor:

@@ -7,7 +7,9 @@ from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise
 from studio.diffusion.editing.encode import blank
 from studio.diffusion.preview import Previewer
+from studio.diffusion.resolve import enlarged_size
 from studio.diffusion.run import Run, memory_in_words, scheduler_of, tell_missing_networks
+from studio.diffusion.upscaling.hires import SecondPass
 from studio.models.catalogue import Catalogue
 from studio.requests import GenerationRequest
 
@@ -28,19 +30,23 @@ class Generation:
         assert request.width
         assert request.height
         size = (request.width, request.height)
+        largest = enlarged_size(size, request.hires_scale)
         with (
             context.borrow(ModelSpec("diffusion", entry.id, "text2image")) as pipe,
             torch.inference_mode(),
-            memory_in_words(request, size),
+            memory_in_words(request, largest),
         ):
             context.check()
             tell_missing_networks(request, context)
             evaluations = len(scheduler_of(request, pipe).timesteps)
             run = Run.prepare(request, entry, pipe, size, (request.steps, evaluations))
+            second = None
+            if request.hires_scale > 1:
+                run, second = SecondPass.after(run, request)
             for batch in range(run.batches):
-                self._batch(run, batch, context)
+                self._batch(run, second, batch, context)
 
-    def _batch(self, run: Run, batch: int, context: Context) -> None:
+    def _batch(self, run: Run, second: SecondPass | None, batch: int, context: Context) -> None:
         seeds = run.seeds_of_batch(batch)
         noise, generators = run.noise(seeds)
         scheduler = run.scheduler()
@@ -53,6 +59,8 @@ class Generation:
             generators,
             lambda step: run.tell(batch, step, context, self._previewer),
         )
+        if latents is not None and second is not None:
+            latents = second(latents, seeds, batch, context, self._previewer)
         if latents is None:
             return
         images = decode(run.pipe.vae, latents)

@@ -7,28 +7,31 @@ _SMOOTHING = 0.2
 
 
 class Pace:
-    """Seconds left of a job of `total` equal steps, from a moving average of their time."""
+    """Seconds left of a job from a moving average of its steps' time.
 
-    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic):
+    total: of the weights of all steps, one each where all are equal.
+    """
+
+    def __init__(self, total: float, clock: Callable[[], float] = time.monotonic):
         self._left = total
         self._clock = clock
         self._last = clock()
         self._average: float | None = None
 
-    def step(self) -> float:
+    def step(self, weight: float = 1) -> float:
         """Count one step; returns the seconds that all remaining ones will take."""
         now = self._clock()
-        taken, self._last = now - self._last, now
+        taken, self._last = (now - self._last) / weight, now
         if self._average is None:
             self._average = taken
         else:
             self._average += _SMOOTHING * (taken - self._average)
-        self._left -= 1
+        self._left -= weight
         return self.seconds_left
 
-    def leave_out(self, steps: int) -> None:
+    def leave_out(self, weight: float) -> None:
         """Steps that will not happen after all."""
-        self._left -= steps
+        self._left -= weight
         self._last = self._clock()
 
     @property

@@ -11,17 +11,20 @@ from studio import __version__
 
 def receipt(pipe: Any) -> dict[str, str]:
     """Names and values to be kept with a picture."""
-    device = pipe.device
     return {
-        "atelier": __version__,
-        "torch": torch.__version__,
+        **receipt_of_pixels(),
         "diffusers": _version("diffusers"),
         "transformers": _version("transformers"),
-        "device": str(device),
+        "device": str(pipe.device),
         "threads": str(torch.get_num_threads()),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "attention": type(next(iter(pipe.unet.attn_processors.values()))).__name__,
     }
+
+
+def receipt_of_pixels() -> dict[str, str]:
+    """The same for a picture that no diffusion model has touched."""
+    return {"atelier": __version__, "torch": torch.__version__}
 
 
 @lru_cache

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from studio.diffusion.prompt import parse_weights, plan
 from studio.diffusion.samplers import check_schedule, check_steps
+from studio.diffusion.upscaling.choices import check_upscaler
 from studio.errors import PromptError, RequestError
 from studio.models.catalogue import Catalogue, ModelEntry
+from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
     SEED_LIMIT,
     Curve,
@@ -17,14 +19,22 @@ from studio.requests import (
     GenerationRequest,
     MaskedContent,
     PictureRequest,
+    UpscaleRequest,
 )
 from studio.store.inputs import InputStore
+from studio.store.intake import MAX_PIXELS
 
 _DRAWN_SEEDS = 2**32
 """Drawn seeds stay in the range that all of the field's tools take."""
 
 
-def resolve_generation(request: GenerationRequest, catalogue: Catalogue) -> GenerationRequest:
+HIRES_SIDE_LIMIT = 4096
+UPSCALE_SIDE_LIMIT = 16384
+
+
+def resolve_generation(
+    request: GenerationRequest, catalogue: Catalogue, shelf: UpscalerShelf
+) -> GenerationRequest:
     """The request with model, size, CFG scale and seeds set.
 
     Raises RequestError (with the field at fault) or ModelError when it cannot be done.
@@ -33,7 +43,66 @@ def resolve_generation(request: GenerationRequest, catalogue: Catalogue) -> Gene
     size = {"width": request.width or entry.width, "height": request.height or entry.height}
     for field, value in size.items():
         _check_multiple(field, value, entry)
+    if request.hires_scale > 1:
+        _check_second_pass(request, max(size.values()), shelf)
     return _resolved(request, entry).model_copy(update=size)
+
+
+def _check_second_pass(request: GenerationRequest, side: int, shelf: UpscalerShelf) -> None:
+    check_upscaler("hires_upscaler", request.hires_upscaler, shelf, latent=True)
+    if side * request.hires_scale > HIRES_SIDE_LIMIT:
+        raise RequestError(
+            f"The second pass would be {side * request.hires_scale:,.0f} pixels long, but at most "
+            f"{HIRES_SIDE_LIMIT:,} are possible; choose a smaller scale, or upscale the finished "
+            "picture in tiles.",
+            field="hires_scale",
+        )
+    sampler, steps = request.hires_sampler or request.sampler, request.hires_steps or request.steps
+    check_steps(sampler, steps)
+    for field in ("hires_prompt", "hires_negative_prompt"):
+        _check_prompt(field, request, steps)
+
+
+def resolve_upscale(
+    request: UpscaleRequest, catalogue: Catalogue, inputs: InputStore, shelf: UpscalerShelf
+) -> UpscaleRequest:
+    """The request with model, tiles, CFG scale and seeds set, as far as it redraws.
+
+    Raises RequestError (with the field at fault), NotFound or ModelError when it cannot be done.
+    """
+    if not request.source:
+        raise RequestError("There is no picture to enlarge; drop or send one first.", "source")
+    check_upscaler("upscaler", request.upscaler, shelf)
+    size = inputs.size(request.source)
+    width, height = enlarged_size(size, request.scale)
+    if width * height > MAX_PIXELS or max(width, height) > UPSCALE_SIDE_LIMIT:
+        raise RequestError(
+            f"The picture would be {width:,}x{height:,}, but at most {MAX_PIXELS // 10**6} million "
+            f"pixels and {UPSCALE_SIDE_LIMIT:,} a side are possible; choose a smaller scale.",
+            field="scale",
+        )
+    request = request.model_copy(update={"batch_size": 1, "batch_count": 1})
+    if request.strength == 0:
+        return request
+    entry = catalogue.usable(request.model)
+    tile = request.tile or _multiple_of(min(entry.width, entry.height), entry.factor)
+    _check_multiple("tile", tile, entry)
+    if tile < 8 * entry.factor:
+        raise RequestError(
+            f"Tile is {tile}, but {entry.title} needs at least {8 * entry.factor} pixels to see "
+            "anything; choose a larger one, or 0 for the model's own size.",
+            field="tile",
+        )
+    return _resolved(request, entry).model_copy(update={"tile": tile})
+
+
+def enlarged_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Width and height in pixels after a scale."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _multiple_of(length: int, factor: int) -> int:
+    return max(factor, length // factor * factor)
 
 
 def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore) -> EditRequest:
@@ -68,8 +137,8 @@ _Asked = TypeVar("_Asked", bound=PictureRequest)
 def _resolved(request: _Asked, entry: ModelEntry) -> _Asked:
     check_schedule(request.sampler, request.schedule)
     check_steps(request.sampler, request.steps)
-    _check_prompt("prompt", request)
-    _check_prompt("negative_prompt", request)
+    for field in ("prompt", "negative_prompt"):
+        _check_prompt(field, request, request.steps)
     return request.model_copy(
         update={
             "model": entry.id,
@@ -87,10 +156,10 @@ def of_one_picture(request: _Asked, seed: int, variation: int) -> _Asked:
     )
 
 
-def _check_prompt(field: str, request: PictureRequest) -> None:
-    composable = field == "prompt"
+def _check_prompt(field: str, request: PictureRequest, steps: int) -> None:
+    composable = "negative" not in field
     try:
-        for text in plan(getattr(request, field), request.steps, composable=composable).texts():
+        for text in plan(getattr(request, field), steps, composable=composable).texts():
             parse_weights(text)
     except PromptError as error:
         raise PromptError(str(error), field=field) from None

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,11 +22,11 @@ from studio.diffusion.preview import Previewer
 from studio.diffusion.prompt import plan
 from studio.diffusion.receipt import receipt
 from studio.diffusion.resolve import of_one_picture
-from studio.diffusion.samplers import build_scheduler
+from studio.diffusion.samplers import build_scheduler, executed, start_late
 from studio.errors import OutOfMemory
 from studio.events import Notice, Progress
 from studio.models.catalogue import ModelEntry, model_hash
-from studio.requests import AnyPictureRequest, ImageFormat
+from studio.requests import AnyPictureRequest, ImageFormat, UpscaleRequest
 from studio.store.outputs import Picture
 
 _SUFFIXES = {ImageFormat.PNG: ".png", ImageFormat.JPEG: ".jpg", ImageFormat.WEBP: ".webp"}
@@ -37,7 +37,8 @@ class Run:
     """A job's state between its batches.
 
     size: width and height that the model works at. steps: that people count. together: pictures
-    that are denoised at once.
+    that are denoised at once. before, after: steps of the same pictures in other passes. weight:
+    what an evaluation costs, 1 in the first pass. later: what the passes after this one cost.
     """
 
     request: AnyPictureRequest
@@ -50,6 +51,10 @@ class Run:
     together: int
     pace: Pace
     hash: str
+    before: int = 0
+    after: int = 0
+    weight: float = 1.0
+    later: float = 0.0
 
     @classmethod
     def prepare(
@@ -78,6 +83,10 @@ class Run:
         digest = model_hash(entry)
         return cls(request, entry, pipe, size, steps, seeds, guidance, together, pace, digest)
 
+    def sized(self, size: tuple[int, int]) -> "Run":
+        """The same run where the model sees another size."""
+        return replace(self, size=size)
+
     @property
     def batches(self) -> int:
         """How many times the device denoises."""
@@ -91,9 +100,14 @@ class Run:
         """A fresh scheduler: they remember the run they were used for."""
         return scheduler_of(self.request, self.pipe)
 
-    def noise(self, seeds: list[Seeds]) -> tuple[torch.Tensor, list[torch.Generator]]:
-        """Starting noise (b, c, h, w) on the device, float32, and each picture's generator."""
-        width, height = self.size
+    def noise(
+        self, seeds: list[Seeds], size: tuple[int, int] | None = None
+    ) -> tuple[torch.Tensor, list[torch.Generator]]:
+        """Starting noise (b, c, h, w) on the device, float32, and each picture's generator.
+
+        size: width and height in pixels where the noise is for more than the model sees at once.
+        """
+        width, height = size or self.size
         factor = self.entry.factor
         shape = (self.pipe.vae.config.latent_channels, height // factor, width // factor)
         pairs = [draw(each, shape) for each in seeds]
@@ -110,19 +124,19 @@ class Run:
     def tell(self, batch: int, step: Step, context: Context, previewer: Previewer) -> bool:
         """Emit progress and preview; False when the person skips this batch."""
         if context.check() is Signal.SKIP:
-            self.pace.leave_out(step.count - step.index + 1)
+            self.pace.leave_out((step.count - step.index + 1) * self.weight + self.later)
             return False
         # Some samplers evaluate twice a step: people count the steps that they asked for.
-        steps = self.steps
-        number = -(-step.index * steps // step.count)
-        before = -(-(step.index - 1) * steps // step.count)
+        steps = self.before + self.steps + self.after
+        number = self.before + -(-step.index * self.steps // step.count)
+        before = self.before + -(-(step.index - 1) * self.steps // step.count)
         context.emit(
             Progress(
                 step=number,
                 steps=steps,
                 item=batch + 1,
                 items=self.batches,
-                seconds_left=self.pace.step(),
+                seconds_left=self.pace.step(self.weight),
                 label="batch" if self.together > 1 else "picture",
             )
         )
@@ -137,25 +151,32 @@ class Run:
         mask: the PNG file of the mask that is kept beside it.
         """
         request = of_one_picture(self.request, seeds.seed, seeds.variation_seed)
-        text = infotext.write(request, self.entry.id, self.hash, __version__)
-        document = Document(
-            request=request, model_hash=self.hash, versions=receipt(self.pipe)
-        ).to_json()
-        stream = io.BytesIO()
-        save(image, stream, request.image_format, text, document)
-        return Picture(
-            data=stream.getvalue(),
-            suffix=_SUFFIXES[request.image_format],
-            width=image.width,
-            height=image.height,
-            seed=request.seed,
-            model=self.entry.id,
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            infotext=text,
-            request=request.model_dump_json(),
-            mask=mask,
-        )
+        document = Document(request=request, model_hash=self.hash, versions=receipt(self.pipe))
+        return packed(image, document, self.entry.id, mask)
+
+
+def packed(image: Image.Image, document: Document, model: str, mask: bytes = b"") -> Picture:
+    """The encoded file of a picture with the record of how it was made.
+
+    model: id of what made it. mask: the PNG file of the mask that is kept beside it.
+    """
+    request = document.request
+    text = infotext.write(request, model, document.model_hash, __version__)
+    stream = io.BytesIO()
+    save(image, stream, request.image_format, text, document.to_json())
+    return Picture(
+        data=stream.getvalue(),
+        suffix=_SUFFIXES[request.image_format],
+        width=image.width,
+        height=image.height,
+        seed=request.seed,
+        model=model,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        infotext=text,
+        request=request.model_dump_json(),
+        mask=mask,
+    )
 
 
 def tell_missing_networks(request: AnyPictureRequest, context: Context) -> None:
@@ -172,15 +193,25 @@ def scheduler_of(request: AnyPictureRequest, pipe: Any) -> Any:
     )
 
 
+def late_scheduler(request: AnyPictureRequest, pipe: Any, strength: float) -> Any:
+    """The same, beginning where a strength leaves the rest of the steps."""
+    scheduler = scheduler_of(request, pipe)
+    start_late(scheduler, request.steps, executed(request.steps, strength))
+    return scheduler
+
+
 @contextmanager
 def memory_in_words(request: AnyPictureRequest, size: tuple[int, int]) -> Iterator[None]:
-    """Turn a full device into an OutOfMemory that says what did not fit."""
+    """Turn a full device into an OutOfMemory that says what did not fit; size: in pixels."""
     try:
         yield
     except torch.OutOfMemoryError as error:
+        what, advice = f"A batch of {request.batch_size}", "size or batch"
+        if isinstance(request, UpscaleRequest):
+            what, advice = "A tile", "tile"
         raise OutOfMemory(
-            f"A batch of {request.batch_size} at {size[0]}x{size[1]} does not fit "
-            "into the device's memory; choose a smaller size or batch."
+            f"{what} at {size[0]}x{size[1]} does not fit into the device's memory; choose a "
+            f"smaller {advice}."
         ) from error
 
 

@@ -7,6 +7,7 @@ Sources: Karras et al. 2022 (arXiv 2206.00364) for the sigma spacing, Lu et al. 
 """
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,6 +160,11 @@ def build_scheduler(
         # Found by its value, the first timestep would be missed where two are the same.
         scheduler.set_begin_index(0)
     return scheduler
+
+
+def executed(steps: int, strength: float) -> int:
+    """How many of the steps a strength leaves, at least one."""
+    return min(steps, max(1, math.floor(steps * strength + 1e-6)))
 
 
 def start_late(scheduler: Any, steps: int, left: int) -> None:

@@ -55,6 +55,14 @@ class InputStore:
         except OSError as error:
             raise from_os_error(error, f"read the input {digest[:12]}") from error
 
+    def size(self, digest: str) -> tuple[int, int]:
+        """Width and height of the picture of a hash, without reading its pixels."""
+        try:
+            with Image.open(self.path(digest), formats=["PNG"]) as image:
+                return image.size
+        except OSError as error:
+            raise from_os_error(error, f"read the input {digest[:12]}") from error
+
     def path(self, digest: str) -> Path:
         """Where the PNG file of a hash is."""
         if not re.fullmatch(HASH, digest):

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.diffusion import tokens
+from studio.diffusion.upscaling.choices import of_pixels, of_second_pass
 from studio.errors import AtelierError
 from studio.requests import PROMPT_LIMIT, GenerationRequest, Schedule, validated
 from studio.services import Services
@@ -144,6 +145,13 @@ class MakerHandlers:
             # With the list of today: a model that was added since the start can be chosen at once.
             found, wanted = header.choices(self._services), updates["model"]
             updates["model"] = gr.Dropdown(found, value=wanted) if wanted else gr.Dropdown(found)
+        for name, listed in (("upscaler", of_pixels), ("hires_upscaler", of_second_pass)):
+            if name in updates:  # a model's file may be gone since, or new
+                known, wanted = listed(self._services.upscalers), updates[name]
+                value = wanted if wanted in known else known[0]
+                updates[name] = gr.Dropdown(known, value=value)
+        if updates.get("hires_sampler", "") is None:
+            updates["hires_sampler"] = ""
         if {"sampler", "schedule"} & set(updates):
             # A schedule on its own is checked against its sampler when the job is submitted.
             allowed = schedules(updates["sampler"]) if "sampler" in updates else ALL_SCHEDULES

@@ -24,6 +24,14 @@ class Prompts:
 
 def build(entry: ModelEntry, ids: str, verb: str = "Generate") -> Prompts:
     """Lay the group out, with the model's own examples; ids: what element ids begin with."""
+    boxes = build_boxes(entry, ids)
+    return Prompts(*boxes, *build_buttons(ids, verb))
+
+
+def build_boxes(
+    entry: ModelEntry, ids: str
+) -> tuple[gr.Textbox, gr.Textbox, gr.HTML, gr.HTML, gr.HTML]:
+    """Prompt, negative prompt, their counts and the examples."""
     with gr.Column(min_width=0, elem_classes="at-counted"):
         prompt = gr.Textbox(
             "",
@@ -45,14 +53,28 @@ def build(entry: ModelEntry, ids: str, verb: str = "Generate") -> Prompts:
         js_on_load=script("chips"),
         padding=False,
     )
+    return prompt, negative, prompt_count, negative_count, examples
+
+
+def build_buttons(
+    ids: str, verb: str, skips: bool = True
+) -> tuple[gr.Button, gr.Button, gr.Button]:
+    """Run, skip and cancel; skips: whether a job has parts that can be left out."""
     with gr.Row(elem_classes="at-run-row"):
         run = gr.Button(verb, variant="primary", scale=3, elem_id=f"{ids}run", min_width=120)
         # The stage's script lets these be pressed while a job runs.
-        skip = gr.Button("Skip", scale=1, elem_id=f"{ids}skip", min_width=72, interactive=False)
+        skip = gr.Button(
+            "Skip",
+            scale=1,
+            elem_id=f"{ids}skip",
+            min_width=72,
+            interactive=False,
+            visible=skips,
+        )
         cancel = gr.Button(
             "Cancel", scale=1, elem_id=f"{ids}cancel", min_width=72, interactive=False
         )
-    return Prompts(prompt, negative, prompt_count, negative_count, examples, run, skip, cancel)
+    return run, skip, cancel
 
 
 def counter(count: int, limit: int) -> str:

@@ -29,6 +29,10 @@ _TEMPLATE = """
   <div class="at-message" role="alert" hidden></div>
   <div class="at-canvas">
     <img alt="" hidden>
+    <img class="at-before" alt="" hidden>
+    <i class="at-divider" hidden></i>
+    <input class="at-wipe" type="range" min="0" max="100" value="50" hidden
+      aria-label="Share of the picture from before">
     <div class="at-empty">EMPTY</div>
     <div class="at-progress" role="status" hidden>
       <div class="row"><span class="what"></span><span class="left"></span></div>
@@ -38,7 +42,10 @@ _TEMPLATE = """
   <div class="at-strip" role="group" aria-label="Pictures of this page"></div>
   <div class="at-acts" hidden>
     <a class="at-act download" download>Download</a>
+    <button type="button" class="at-act" data-act="compare" aria-pressed="false"
+      hidden>Compare</button>
     <button type="button" class="at-act" data-act="edit">Edit</button>
+    <button type="button" class="at-act" data-act="upscale">Upscale</button>
     <button type="button" class="at-act" data-act="use">Use settings</button>
     <button type="button" class="at-act" data-act="seed">Reuse seed</button>
     <button type="button" class="at-act" data-act="copy">Copy settings</button>
@@ -140,7 +147,7 @@ def fold(view: View, event: Event) -> View:
         case Loading(model=model):
             return replace(view, status="loading", text=f"Loading {model} …", left="")
         case Progress():
-            text = f"Step {event.step} of {event.steps}"
+            text = f"{event.unit.capitalize()} {event.step} of {event.steps}"
             if event.items > 1:
                 text += f" · {event.label or 'batch'} {event.item} of {event.items}"
             left = "" if event.seconds_left is None else duration(event.seconds_left) + " left"

@@ -55,6 +55,7 @@ def take(browser: Browser, server: LiveServer) -> None:
     light.page.context.close()
 
     shoot_editing(browser, server)
+    shoot_extras(browser, server)
 
     dark = opened(browser, server, WIDE, "dark")
     make(dark, "a penguin", 7)
@@ -93,6 +94,22 @@ def shoot_editing(browser: Browser, server: LiveServer) -> None:
     stage = page.locator("#at-edit-stage .at-stage")
     expect(stage).to_have_attribute("data-status", "finished", timeout=60_000)
     shoot(studio, "edit")
+    page.context.close()
+
+
+def shoot_extras(browser: Browser, server: LiveServer) -> None:
+    """A castle that was drawn, sent to be enlarged, and compared with what it was."""
+    studio = opened(browser, server, WIDE)
+    make(studio, "a castle on a blue background", 5)
+    studio.stage.get_by_role("button", name="Upscale", exact=True).click()
+    page = studio.page
+    expect(page.locator("#at-extras-source img")).to_be_visible()
+    page.get_by_label("number input for Enlarge by", exact=True).fill("4")
+    page.locator("#at-extras-run").click()
+    stage = page.locator("#at-extras-stage .at-stage")
+    expect(stage).to_have_attribute("data-status", "finished", timeout=60_000)
+    stage.get_by_role("button", name="Compare").click()
+    shoot(studio, "extras")
     page.context.close()
 
 

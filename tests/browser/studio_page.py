@@ -16,7 +16,7 @@ CUT = "AbortError|Connection errored out|network error"
 """What Gradio writes to the console when its stream of events ends before its time."""
 LONG = 120_000
 """Milliseconds that a busy machine may take for a picture."""
-LOAD_EVENTS = 4
+LOAD_EVENTS = 6
 """What a fresh page asks for: its kept settings and its jobs."""
 
 RECORDER = """

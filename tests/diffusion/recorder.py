@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from studio.context import ModelSpec, Signal
-from studio.diffusion.resolve import resolve_edit, resolve_generation
+from studio.diffusion.resolve import resolve_edit, resolve_generation, resolve_upscale
 from studio.events import Event, Preview, Progress
-from studio.requests import EditRequest, GenerationRequest
+from studio.requests import EditRequest, GenerationRequest, UpscaleRequest
 from studio.services import Services
 from studio.store.outputs import Picture
 
@@ -67,7 +67,7 @@ class Studio:
     ) -> Recorder:
         """Run a request; without a word on it, there are few steps and no previews."""
         request = GenerationRequest(**{"steps": 6, "seed": 7, "preview_every": 0, **fields})
-        resolved = resolve_generation(request, self.services.catalogue)
+        resolved = resolve_generation(request, self.services.catalogue, self.services.upscalers)
         recorder = Recorder(self.services, on_check)
         self.services.engine.generate(resolved, recorder)
         return recorder
@@ -88,6 +88,21 @@ class Studio:
         resolved = resolve_edit(request, self.services.catalogue, inputs)
         recorder = Recorder(self.services, on_check)
         self.services.engine.edit(resolved, recorder)
+        return recorder
+
+    def upscale(
+        self,
+        source: np.ndarray,
+        on_check: Callable[[], Signal] = lambda: Signal.GO_ON,
+        **fields: Any,
+    ) -> Recorder:
+        """Make a picture (h, w, 3) larger."""
+        services = self.services
+        fields["source"] = services.inputs.add_image(Image.fromarray(source)).hash
+        request = UpscaleRequest(**{"steps": 6, "seed": 7, "preview_every": 0, **fields})
+        resolved = resolve_upscale(request, services.catalogue, services.inputs, services.upscalers)
+        recorder = Recorder(services, on_check)
+        services.engine.upscale(resolved, recorder)
         return recorder
 
     def pixels(self, **fields: Any) -> np.ndarray:

@@ -18,8 +18,11 @@ from studio.diffusion.resolve import resolve_generation
 from studio.diffusion.samplers import SAMPLERS, build_scheduler, check_schedule, check_steps
 from studio.errors import RequestError
 from studio.models.catalogue import Catalogue
+from studio.models.upscalers import UpscalerShelf
 from studio.requests import GenerationRequest, Sampler, Schedule
 from studio.services import Services
+
+SHELF = UpscalerShelf(Path("no such folder"))
 
 STABLE_DIFFUSION = {
     "beta_start": 0.00085,
@@ -166,10 +169,10 @@ def test_refusals_come_at_submission() -> None:
     catalogue = Catalogue(Path("/nonexistent"))
     karras = GenerationRequest(sampler=Sampler.DDIM, schedule=Schedule.KARRAS)
     with pytest.raises(RequestError, match="'Karras' does not exist for sampler 'DDIM'"):
-        resolve_generation(karras, catalogue)
+        resolve_generation(karras, catalogue, SHELF)
     many = GenerationRequest(sampler=Sampler.LCM, steps=51)
     with pytest.raises(RequestError, match="at most 50 steps, but is asked for 51") as caught:
-        resolve_generation(many, catalogue)
+        resolve_generation(many, catalogue, SHELF)
     assert caught.value.field == "steps"
 
 

@@ -12,7 +12,7 @@ from sample_pictures import picture
 from studio.requests import GenerationRequest
 from studio.services import Services, build_services
 from studio.settings import Settings
-from tabs import edit, gallery, generate
+from tabs import edit, extras, gallery, generate
 from tabs.blocks import header
 
 
@@ -22,6 +22,7 @@ class Parts:
 
     generate: generate.GenerateView
     edit: edit.EditView
+    extras: extras.ExtrasView
     gallery: gallery.GalleryView
     model: gr.Dropdown
 
@@ -31,8 +32,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     services = build_services(Settings(data_dir=tmp_path_factory.mktemp("parts"), device="cpu"))
     with gr.Blocks(analytics_enabled=False):
         model = header.build(services).model
-        made = generate.build(services, model), edit.build(services, model), gallery.build()
-        built = Parts(*made, model)
+        makers = (tab.build(services, model) for tab in (generate, edit, extras))
+        built = Parts(*makers, gallery.build(), model)
     yield built
     services.stop()
 

@@ -92,3 +92,13 @@ def test_a_slider_may_have_a_label_of_its_own():
     assert forms.slider("steps", 20, 1).label == "Steps"
     assert forms.slider("steps", 20, 1, label="Passes").label == "Passes"
     assert forms.limits("variation_strength") == (0, 1)
+
+
+def test_an_empty_box_that_became_zero_says_nothing():
+    with gr.Blocks(analytics_enabled=False):
+        width, count = gr.Number(None), gr.Number(1)
+    form = forms.Form(GenerationRequest, {"width": width, "batch_count": count})
+    assert form.request({width: 0, count: 1}).width is None
+    assert form.request({width: 64, count: 1}).width == 64
+    with pytest.raises(RequestError, match="Batch count"):
+        form.request({width: 64, count: 0})

@@ -2,3 +2,5 @@
 
 Each stage is one command, `python -m training.embedded STAGE`, and goes on where it was stopped.
 """
+
+import studio.models  # noqa: F401 - for its guard on torchvision, before diffusers is imported

@@ -10,15 +10,15 @@ from PIL import Image
 
 from studio.context import Context, ModelSpec
 from studio.diffusion.decode import decode
-from studio.diffusion.denoise import denoise, steps_of
+from studio.diffusion.denoise import denoise, noised, steps_of
 from studio.diffusion.editing.canvas import Canvas, prepare
 from studio.diffusion.editing.encode import beside, encoded
 from studio.diffusion.editing.ground import padded
-from studio.diffusion.editing.hold import Hold, executed, free_latents, hold_at
+from studio.diffusion.editing.hold import Hold, free_latents, hold_at
 from studio.diffusion.noise import Seeds
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, memory_in_words, scheduler_of, tell_missing_networks
-from studio.diffusion.samplers import start_late
+from studio.diffusion.run import Run, late_scheduler, memory_in_words, tell_missing_networks
+from studio.diffusion.samplers import executed
 from studio.models.catalogue import Catalogue
 from studio.requests import EditRequest, MaskedContent
 from studio.store.inputs import InputStore
@@ -50,7 +50,7 @@ class Editing:
             context.check()
             tell_missing_networks(request, context)
             steps = executed(request.steps, request.strength)
-            evaluations = len(steps_of(_scheduler(request, pipe)))
+            evaluations = len(steps_of(late_scheduler(request, pipe, request.strength)))
             run = Run.prepare(request, entry, pipe, canvas.size, (steps, evaluations))
             edit = _Edit.prepare(run, request, canvas)
             for batch in range(run.batches):
@@ -71,7 +71,7 @@ class Editing:
         if edit.request.strength == 0:
             return [Image.fromarray(canvas.source)] * len(seeds)
         noise, generators = run.noise(seeds)
-        scheduler = _scheduler(edit.request, run.pipe)
+        scheduler = late_scheduler(edit.request, run.pipe, edit.request.strength)
         hold = edit.hold(noise)
         latents = denoise(
             run.predict(edit.beside),
@@ -148,21 +148,13 @@ class _Edit:
         pure = noise * scheduler.init_noise_sigma
         if self.request.strength == 1:
             return pure
-        first = steps_of(scheduler)[0].expand(len(noise))
-        noisy = scheduler.add_noise(self.start_from.expand_as(noise), noise, first).to(noise)
+        noisy = noised(scheduler, self.start_from, noise)
         if self.request.masked_content is MaskedContent.NOISE and self.free is not None:
             # Noise stands for the source here and is made as noisy as the step on top; it must be
             # other noise, and the same for a picture whatever batch it is in.
             other = noise.roll((noise.shape[-2] // 2, noise.shape[-1] // 2), dims=(-2, -1))
-            swapped = scheduler.add_noise(other, noise, first).to(noise)
-            noisy = torch.where(self.free > 0, swapped, noisy)
+            noisy = torch.where(self.free > 0, noised(scheduler, other, noise), noisy)
         return noisy
-
-
-def _scheduler(request: EditRequest, pipe: Any) -> Any:
-    scheduler = scheduler_of(request, pipe)
-    start_late(scheduler, request.steps, executed(request.steps, request.strength))
-    return scheduler
 
 
 def _latents_of_work(canvas: Canvas, pipe: Any, factor: int) -> torch.Tensor:

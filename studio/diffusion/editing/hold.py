@@ -19,11 +19,6 @@ import torch
 from studio.requests import Curve
 
 
-def executed(steps: int, strength: float) -> int:
-    """How many of the steps a strength leaves, at least one."""
-    return min(steps, max(1, math.floor(steps * strength + 1e-6)))
-
-
 def hold_at(position: float, curve: Curve, points: Sequence[tuple[float, float]] = ()) -> float:
     """The hold on the whole picture, 0 to 1, at a position 0 to 1 in the steps that are done."""
     if curve is Curve.LINEAR:

@@ -1,10 +1,31 @@
 """Settings of AUTOMATIC1111's web UI and the many tools that write its text form."""
 
-from studio.diffusion.metadata.imported import Draft, Imported, Source
+from studio.diffusion.metadata.foreign_samplers import resolve
+from studio.diffusion.metadata.imported import Draft, Imported, Source, shown
 from studio.diffusion.metadata.infotext import Infotext, parse
+from studio.diffusion.upscaling.choices import LATENT, RESAMPLING
 from studio.requests import Schedule
 
 _VERSIONS = {"Atelier": Source.ATELIER, "ComfyUI": Source.COMFYUI, "Fooocus": Source.FOOOCUS}
+
+_UPSCALERS = {
+    "Latent": "latent",
+    "Latent (antialiased)": "latent",
+    "Latent (bicubic)": "latent bicubic",
+    "Latent (bicubic antialiased)": "latent bicubic",
+    "Latent (nearest)": "latent nearest",
+    "Latent (nearest-exact)": "latent nearest",
+    "Lanczos": "lanczos",
+    "Nearest": "nearest",
+}
+_HIRES = {
+    "Hires upscale": "hires_scale",
+    "Denoising strength": "hires_strength",
+    "Hires steps": "hires_steps",
+    "Hires CFG Scale": "hires_cfg_scale",
+    "Hires prompt": "hires_prompt",
+    "Hires negative prompt": "hires_negative_prompt",
+}
 
 # Taken over, or of no meaning for a new picture.
 _USED = {
@@ -38,8 +59,26 @@ def load(text: str) -> Imported:
     draft.put("variation_strength", fields.get("Variation seed strength", 0))
     draft.put("variation_seed", fields.get("Variation seed"))
     draft.put_model(fields.get("Model"), fields.get("Model hash"))
+    if "Hires upscale" in fields:
+        _second_pass(draft, fields)
     _notes(draft, fields)
     return draft.done()
+
+
+def _second_pass(draft: Draft, fields: dict[str, str]) -> None:
+    for key, name in _HIRES.items():
+        draft.put(name, fields.pop(key, None))
+    sampler = fields.pop("Hires sampler", "")
+    found = resolve(sampler, "").sampler if sampler else None
+    if found is not None:
+        draft.fields["hires_sampler"] = found
+    elif sampler:
+        draft.note(f"The second pass's sampler {shown(sampler)!r} is not available here")
+    upscaler = fields.pop("Hires upscaler", "Latent")
+    name = _UPSCALERS.get(upscaler, upscaler)
+    draft.put("hires_upscaler", name)
+    if name not in (*LATENT, *RESAMPLING):
+        draft.note(f"Upscaler {shown(name)!r} is used if its model is installed here, else latent")
 
 
 def source_of(info: Infotext) -> Source:

@@ -8,7 +8,14 @@ import json
 import re
 from dataclasses import dataclass
 
-from studio.requests import EditRequest, InpaintArea, MaskMode, PictureRequest
+from studio.requests import (
+    EditRequest,
+    GenerationRequest,
+    InpaintArea,
+    MaskMode,
+    PictureRequest,
+    UpscaleRequest,
+)
 
 NEGATIVE = "Negative prompt:"
 PAIRS_NEEDED = 3
@@ -32,10 +39,8 @@ class Infotext:
     fields: dict[str, str]
 
 
-def _edit_fields(request: PictureRequest) -> dict[str, object]:
+def _edit_fields(request: EditRequest) -> dict[str, object]:
     """What AUTOMATIC1111 writes for a picture that was made from another one."""
-    if not isinstance(request, EditRequest):
-        return {}
     masked = bool(request.mask) or request.extends
     inverted = masked and request.mask_mode is MaskMode.NOT_MASKED
     only_masked = masked and request.area is InpaintArea.MASKED
@@ -50,14 +55,55 @@ def _edit_fields(request: PictureRequest) -> dict[str, object]:
     }
 
 
-def write(request: PictureRequest, model_name: str, model_hash: str, version: str) -> str:
-    """The text for one picture, whose own seeds stand in `request`.
+def _hires_fields(request: GenerationRequest) -> dict[str, object]:
+    """What it writes for a second pass."""
+    if request.hires_scale == 1:
+        return {}
+    sampler, cfg = request.hires_sampler, request.hires_cfg_scale
+    return {
+        "Denoising strength": _number(request.hires_strength),
+        "Hires upscale": _number(request.hires_scale),
+        "Hires steps": request.hires_steps or None,
+        "Hires upscaler": request.hires_upscaler,
+        "Hires sampler": None if sampler is None else sampler.value,
+        "Hires CFG Scale": _number(cfg) if cfg else None,
+        "Hires prompt": request.hires_prompt or None,
+        "Hires negative prompt": request.hires_negative_prompt or None,
+    }
 
-    model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`.
-    """
+
+def _upscale_fields(request: UpscaleRequest) -> dict[str, object]:
+    """What it writes for a picture that was enlarged."""
+    redrawn = request.strength > 0
+    return {
+        "Denoising strength": _number(request.strength) if redrawn else None,
+        "Postprocess upscale by": _number(request.scale),
+        "Postprocess upscaler": request.upscaler,
+        "Tile": request.tile if redrawn else None,
+        "Tile overlap": _number(request.overlap) if redrawn else None,
+        "Source hash": request.source[:12],
+    }
+
+
+def _own_fields(request: PictureRequest) -> dict[str, object]:
+    match request:
+        case EditRequest():
+            return _edit_fields(request)
+        case UpscaleRequest():
+            return _upscale_fields(request)
+        case GenerationRequest():
+            return _hires_fields(request)
+    return {}
+
+
+def _sampling_fields(
+    request: PictureRequest, model_name: str, model_hash: str
+) -> dict[str, object]:
+    if isinstance(request, UpscaleRequest) and request.strength == 0:
+        return {}  # nothing was sampled
     varied = request.variation_strength > 0
     sized = request.width is not None and request.height is not None
-    fields: dict[str, object] = {
+    return {
         "Steps": request.steps,
         "Sampler": request.sampler.value,
         "Schedule type": request.schedule.value,
@@ -69,7 +115,17 @@ def write(request: PictureRequest, model_name: str, model_hash: str, version: st
         "Variation seed": request.variation_seed if varied else None,
         "Variation seed strength": _number(request.variation_strength) if varied else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
-        **_edit_fields(request),
+    }
+
+
+def write(request: PictureRequest, model_name: str, model_hash: str, version: str) -> str:
+    """The text for one picture, whose own seeds stand in `request`.
+
+    model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`.
+    """
+    fields = {
+        **_sampling_fields(request, model_name, model_hash),
+        **_own_fields(request),
         "RNG": "CPU",
         "Version": f"Atelier v{version}",
     }

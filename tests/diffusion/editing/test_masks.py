@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from studio.diffusion.editing import ground, masks
 from studio.diffusion.editing.blend import blended
-from studio.diffusion.editing.hold import executed, free_latents, hold_at
+from studio.diffusion.editing.hold import free_latents, hold_at
+from studio.diffusion.samplers import executed
 from studio.requests import Blend, Curve, ExtendFill, Resize
 
 

@@ -69,16 +69,37 @@ def test_automatic1111():
         "clip_skip": 2,
         "variation_seed": 12,
         "variation_strength": 0.2,
+        "hires_scale": 2,
+        "hires_strength": 0.55,
+        "hires_upscaler": "4x-UltraSharp",
     }
     assert (found.model_name, found.model_hash) == ("deliberate_v2", "45dee52b")
     assert found.text == A1111
     assert found.notes == (
+        "Upscaler '4x-UltraSharp' is used if its model is installed here, else latent.",
         "LoRA 'moebius' was used; choose it here if it is installed.",
         "LoRA 'detail' was used; choose it here if it is installed.",
-        "Not taken over: VAE hash 735e4c3a44, VAE vae-ft-mse.safetensors, Denoising strength 0.55, "
-        "ENSD 31337, Hires upscale 2, Hires upscaler 4x-UltraSharp.",
+        "Not taken over: VAE hash 735e4c3a44, VAE vae-ft-mse.safetensors, ENSD 31337.",
         "Its noise was drawn on a graphics card, so the same seed gives another picture here.",
     )
+
+
+def test_automatic1111s_second_pass():
+    line = (
+        "Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 512x512, Denoising strength: 0.4, "
+        "Hires upscale: 1.5, Hires steps: 9, Hires upscaler: Latent (nearest-exact), "
+        'Hires sampler: DPM++ 2M, Hires prompt: "a pear, ripe", RNG: CPU'
+    )
+    found = imported("parameters", f"a pear\n{line}")
+    assert {name: value for name, value in found.fields.items() if name.startswith("hires")} == {
+        "hires_scale": 1.5,
+        "hires_strength": 0.4,
+        "hires_steps": 9,
+        "hires_upscaler": "latent nearest",
+        "hires_sampler": Sampler.DPMPP_2M,
+        "hires_prompt": "a pear, ripe",
+    }
+    assert found.notes == ()
 
 
 def test_automatic1111_of_today_says_its_schedule():

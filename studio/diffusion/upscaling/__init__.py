@@ -1,0 +1,1 @@
+"""Larger pictures: resampling, upscaling models, a second pass, and a redraw tile by tile."""

@@ -1,0 +1,115 @@
+"""The second pass of a text-to-image job, at a larger size (hires fix).
+
+The first picture, enlarged as latents or as pixels, is made noisy again and denoised for the rest
+of the steps: composition comes from the size that the model knows, detail from the larger one.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from studio.context import Context
+from studio.diffusion.decode import decode
+from studio.diffusion.denoise import denoise, noised, steps_of
+from studio.diffusion.editing.encode import blank, encoded
+from studio.diffusion.noise import Seeds
+from studio.diffusion.pace import Pace
+from studio.diffusion.preview import Previewer
+from studio.diffusion.run import Run, late_scheduler
+from studio.diffusion.samplers import SAMPLERS, executed
+from studio.diffusion.upscaling.choices import LATENT
+from studio.diffusion.upscaling.enlarge import enlarge
+from studio.requests import GenerationRequest, Schedule
+
+
+def second_request(request: GenerationRequest, factor: int) -> GenerationRequest:
+    """What the second pass is, as a request of its own.
+
+    factor: of the model; the size is rounded to its multiples.
+    """
+    sampler = request.hires_sampler or request.sampler
+    kept = request.schedule in SAMPLERS[sampler].schedules
+    return request.model_copy(
+        update={
+            "width": _multiple((request.width or 0) * request.hires_scale, factor),
+            "height": _multiple((request.height or 0) * request.hires_scale, factor),
+            "prompt": request.hires_prompt or request.prompt,
+            "negative_prompt": request.hires_negative_prompt or request.negative_prompt,
+            "steps": request.hires_steps or request.steps,
+            "sampler": sampler,
+            "schedule": request.schedule if kept else Schedule.AUTOMATIC,
+            "cfg_scale": request.hires_cfg_scale or request.cfg_scale,
+            "hires_scale": 1.0,
+        }
+    )
+
+
+def _multiple(length: float, factor: int) -> int:
+    return max(factor, round(length / factor) * factor)
+
+
+@dataclass(frozen=True)
+class SecondPass:
+    """What all batches of a job share in their second pass."""
+
+    run: Run
+    request: GenerationRequest
+
+    @classmethod
+    def after(cls, first: Run, request: GenerationRequest) -> tuple[Run, "SecondPass"]:
+        """The first pass, knowing that there is a second one, and that one."""
+        pipe = first.pipe
+        again = second_request(request, first.entry.factor)
+        assert again.width
+        assert again.height
+        size = (again.width, again.height)
+        count = len(steps_of(late_scheduler(again, pipe, request.hires_strength)))
+        steps = executed(again.steps, request.hires_strength)
+        second = Run.prepare(again, first.entry, pipe, size, (steps, count))
+        # Attention grows faster than the area, the rest of the network with it.
+        weight = (size[0] * size[1]) / (first.size[0] * first.size[1])
+        evaluations = len(first.scheduler().timesteps)
+        pace = Pace((evaluations + weight * count) * first.batches)
+        return (
+            replace(first, pace=pace, after=steps, later=weight * count),
+            cls(replace(second, pace=pace, before=first.steps, weight=weight), request),
+        )
+
+    def __call__(
+        self,
+        latents: torch.Tensor,
+        seeds: list[Seeds],
+        batch: int,
+        context: Context,
+        previewer: Previewer,
+    ) -> torch.Tensor | None:
+        """Larger latents from those of the first pass; None when the batch is skipped."""
+        run = self.run
+        grown = self._grown(latents, context)
+        noise, generators = run.noise(seeds)
+        scheduler = late_scheduler(run.request, run.pipe, self.request.hires_strength)
+        whole = self.request.hires_strength == 1
+        return denoise(
+            run.predict(blank(run.pipe, run.size, run.entry.factor)),
+            scheduler,
+            noise * scheduler.init_noise_sigma if whole else noised(scheduler, grown, noise),
+            run.guidance.at,
+            float(run.request.cfg_scale or 1),
+            generators,
+            lambda step: run.tell(batch, step, context, previewer),
+        )
+
+    def _grown(self, latents: torch.Tensor, context: Context) -> torch.Tensor:
+        size, factor = self.run.size, self.run.entry.factor
+        name = self.request.hires_upscaler
+        if name in LATENT:
+            shape = (size[1] // factor, size[0] // factor)
+            return torch.nn.functional.interpolate(latents, shape, mode=LATENT[name])
+        pictures: list[Image.Image] = decode(self.run.pipe.vae, latents)
+        parts = [
+            encoded(self.run.pipe, enlarge(np.asarray(each), size, name, context))
+            for each in pictures
+        ]
+        return torch.cat(parts)

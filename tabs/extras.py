@@ -1,0 +1,205 @@
+"""The Extras tab: a picture, or many, made larger, and redrawn in detail where that is wanted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.diffusion.upscaling.choices import of_pixels
+from studio.errors import AtelierError
+from studio.models.catalogue import ModelEntry
+from studio.requests import STORED, UpscaleRequest
+from studio.services import Services
+from tabs.blocks import prompts, sampling, seed, source, stage
+from tabs.blocks.maker import (
+    QUIET,
+    SILENT,
+    MakerHandlers,
+    MakerView,
+    in_words,
+    picture_id,
+    remembered,
+    wire_controls,
+    wire_jobs,
+    wire_saving,
+)
+from tabs.blocks.stage import PageJobs
+from tabs.forms import Form, Values, slider, valid_fields
+
+IDS = "at-extras-"
+_EMPTY = """<strong>The larger picture</strong>
+Drop a picture, choose by how much, and press Upscale. Compare then shows it beside the old one."""
+_DROP = "Drop or choose a picture, or send one from another tab"
+_NOT_SHARED = {"kind", "preview_every", "image_format"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtrasView(MakerView):
+    """Components of the tab."""
+
+    source: gr.HTML
+    batch: gr.File
+
+
+def build(services: Services, model: gr.Dropdown) -> ExtrasView:
+    """Lay the tab out; `model` is the header's picker and one of the form's fields."""
+    entry = services.catalogue.get(model.value)
+    fields: dict[str, Any] = {"source": gr.Textbox("", visible="hidden"), "model": model}
+    with gr.Row(elem_classes="at-main"):
+        with gr.Column(min_width=0, elem_classes="at-words"):
+            shown = source.build(IDS, _DROP, 2)
+            fields["scale"] = _slider("scale", 2, 0.25, label="Enlarge by", elem_id=f"{IDS}scale")
+            fields["upscaler"] = gr.Dropdown(
+                of_pixels(services.upscalers),
+                value="lanczos",
+                label="Upscaler",
+                info="Models (ESRGAN and its kin, .safetensors) go to models/upscalers",
+                elem_id=f"{IDS}upscaler",
+            )
+            buttons = prompts.build_buttons(IDS, "Upscale", skips=False)
+        with gr.Column(min_width=0, elem_classes="at-result"):
+            right = stage.build(IDS, _EMPTY)
+        with gr.Column(min_width=0, elem_classes="at-settings"):
+            with gr.Accordion("Redraw in detail", open=False):
+                fields["strength"] = _slider(
+                    "strength",
+                    0,
+                    0.05,
+                    info="0 only enlarges; 0.2 to 0.4 adds detail, tile by tile",
+                    elem_id=f"{IDS}strength",
+                )
+                boxes = prompts.build_boxes(entry, IDS)
+                fields |= sampling.build(entry, IDS)
+                seeds = seed.build(IDS)
+                fields["tile"] = _slider("tile", 0, 8, label="Tile (pixels, 0 for the model's)")
+                fields["overlap"] = _slider("overlap", 0.25, 0.05, label="Overlap (of a tile)")
+                fields["clip_skip"] = slider("clip_skip", 1, 1, label="CLIP skip")
+            with gr.Accordion("Many pictures", open=False):
+                batch = gr.File(
+                    label="One result each, instead of the picture above",
+                    file_count="multiple",
+                    file_types=["image"],
+                    height=140,
+                    elem_id=f"{IDS}batch",
+                )
+            with gr.Accordion("More", open=False):
+                fields |= sampling.build_files()
+    words = prompts.Prompts(*boxes, *buttons)
+    fields |= {
+        "prompt": words.prompt,
+        "negative_prompt": words.negative,
+        "seed": seeds.seed,
+    }
+    return ExtrasView(
+        form=Form(UpscaleRequest, fields),
+        prompts=words,
+        seed=seeds,
+        stage=right,
+        source=shown,
+        batch=batch,
+        also=(batch,),
+        **remembered("extras"),
+    )
+
+
+def _slider(field: str, value: float, step: float, **more: Any) -> gr.Slider:
+    return slider(field, value, step, UpscaleRequest, **more)
+
+
+class Handlers(MakerHandlers):
+    """What only this tab's controls do."""
+
+    def submit(self, values: Values) -> dict[Any, Any]:
+        """One job for the picture, or one for each of a batch."""
+        view: ExtrasView = self._view  # type: ignore[assignment]
+        files = values.get(view.batch) or []
+        if not files:
+            return super().submit(values)
+        page = values[view.jobs] or PageJobs([])
+        for path in map(Path, files):
+            try:
+                kept = self._services.inputs.add_picture(path.read_bytes(), path.name)
+            except AtelierError as error:
+                gr.Warning(str(error), title="Left out")
+                continue
+            super().submit({**values, view.form.fields["source"]: kept.hash, view.jobs: page})
+        return {view.jobs: page, view.told: list(page.ids), view.batch: None}
+
+    def chosen(self, event: gr.EventData) -> str:
+        """The hash of the picture that was dropped."""
+        return str(getattr(event, "hash", ""))[:64]
+
+    def choose_model(self, model: str) -> list[Any]:
+        """The model's own defaults and examples."""
+        with in_words():
+            entry = self._services.catalogue.usable(model)
+        return [*self.filled(_defaults(entry)), list(entry.examples)]
+
+    def receive(self, event: gr.EventData) -> list[Any]:
+        """A saved picture as the source, with its prompt and the settings that are shared."""
+        with in_words():
+            row = self._services.outputs.get(picture_id(event))
+            path = self._services.outputs.path(row.id)
+            kept = self._services.inputs.add_picture(path.read_bytes(), path.name)
+        asked = STORED.validate_json(row.request).model_dump(mode="json", exclude=_NOT_SHARED)
+        # What an edit was held to its source by is no wish to have the large picture redrawn.
+        shown = {name: asked[name] for name in asked if name not in ("source", "strength")}
+        return [{"source": kept.hash}, *self.filled(self._shown({**shown, "source": kept.hash}))]
+
+    def use_settings(self, event: gr.EventData) -> list[Any]:
+        """All settings of a saved picture, with its source."""
+        with in_words():
+            request = STORED.validate_json(self._services.outputs.get(picture_id(event)).request)
+        asked = request.model_dump(mode="json", exclude=_NOT_SHARED)
+        if not isinstance(request, UpscaleRequest):
+            asked = {name: asked[name] for name in asked if name not in ("source", "strength")}
+            return [gr.skip(), *self.filled(self._shown(asked))]
+        return [{"source": request.source}, *self.filled(self._shown(asked))]
+
+    def restore(self, saved: Any) -> list[Any]:
+        """The settings that the browser kept, as far as they are still valid."""
+        fields = valid_fields(saved if isinstance(saved, dict) else {}, UpscaleRequest)
+        shown = {name: fields[name] for name in fields if name not in ("model", "source")}
+        return self.filled(self._shown({"upscaler": "lanczos", **shown}))
+
+    def _shown(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Values for the controls, of a model that is here."""
+        shown = {name: fields[name] for name in fields if name in self._view.form.fields}
+        if shown.get("model", "") not in self.usable_models():
+            shown.pop("model", None)
+        return shown
+
+
+def _defaults(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "cfg_scale": entry.cfg_scale,
+        "steps": entry.steps,
+        "sampler": entry.sampler.value,
+    }
+
+
+def wire(view: ExtrasView, services: Services, page: gr.Blocks) -> Handlers:
+    """Connect the tab's controls."""
+    handlers = Handlers(services, view)
+    fields = view.form.fields
+    wire_jobs(view, handlers, page)
+    wire_controls(view, handlers)
+    view.source.chosen(handlers.chosen, None, [fields["source"]], **SILENT)
+    fields["scale"].change(
+        None,
+        [fields["scale"]],
+        None,
+        js="(scale) => { window.atelier.enlarged(scale); }",
+    )
+    fields["model"].input(
+        handlers.choose_model,
+        [fields["model"]],
+        [*view.form.outputs, view.prompts.examples],
+        **QUIET,
+    )
+    view.stage.use_settings(handlers.use_settings, None, [view.source, *view.form.outputs], **QUIET)
+    wire_saving(view, [name for name in fields if name not in ("model", "source")])
+    page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    return handlers
