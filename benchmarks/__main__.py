@@ -7,7 +7,7 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import editing, memory, per_image, startup
+from benchmarks import editing, memory, per_image, startup, upscaling
 from benchmarks.figure import Figure, table
 
 _ALL = {
@@ -15,6 +15,7 @@ _ALL = {
     "editing": editing.measure,
     "startup": startup.measure,
     "memory": memory.measure,
+    "upscaling": upscaling.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
 
