@@ -117,8 +117,7 @@ class Handlers(MakerHandlers):
 
     def restore(self, saved: Any) -> list[Any]:
         """The settings that the browser kept, as far as they are still valid."""
-        fields = {"hires_upscaler": "latent"}  # its choices may be others than at the start
-        fields |= valid_fields(saved if isinstance(saved, dict) else {})
+        fields = valid_fields(saved if isinstance(saved, dict) else {})
         if fields.get("model") not in self.usable_models():
             fields["model"] = None
         return self.filled(fields)

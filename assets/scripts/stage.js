@@ -4,7 +4,7 @@ const canvas = $(".at-canvas"), image = $(".at-canvas > img"), empty = $(".at-em
 const progress = $(".at-progress"), bar = $(".at-progress .bar i"), text = $(".at-progress .what"), left = $(".at-progress .left");
 const message = $(".at-message"), strip = $(".at-strip"), acts = $(".at-acts"), facts = $(".at-facts"), pre = $(".at-facts pre");
 const viewer = $("dialog.at-viewer"), large = $("dialog.at-viewer img");
-const before = $(".at-before"), wipe = $(".at-wipe"), divider = $(".at-divider"), compared = $("[data-act=compare]");
+const laid = $(".at-compare"), before = $(".at-before"), wipe = $(".at-wipe"), divider = $(".at-divider"), compared = $("[data-act=compare]");
 let picked = null, newest = null, drawn = "";
 const address = (id, what) => "outputs/" + id + "/" + what;
 
@@ -18,7 +18,7 @@ const setSource = (node, source) => {
 const compare = (on) => {
   const shown = on && !compared.hidden && Boolean(before.dataset.source);
   if (shown && before.getAttribute("src") !== before.dataset.source) before.src = before.dataset.source;
-  before.hidden = wipe.hidden = divider.hidden = !shown;
+  laid.hidden = !shown;
   compared.setAttribute("aria-pressed", String(shown));
   divider.style.left = wipe.value + "%";
   before.style.clipPath = "inset(0 " + (100 - wipe.value) + "% 0 0)";
@@ -111,7 +111,7 @@ acts.addEventListener("click", async (event) => {
     setTimeout(() => { act.textContent = "Copy settings"; }, 1600);
   } else if (act.dataset.act === "seed") trigger("reuse_seed", { id: picked });
   else if (act.dataset.act === "use") trigger("use_settings", { id: picked });
-  else if (act.dataset.act === "compare") compare(before.hidden);
+  else if (act.dataset.act === "compare") compare(laid.hidden);
   else if (act.dataset.act === "upscale") trigger("upscale", { id: picked });
   else if (act.dataset.act === "edit") trigger("edit", { id: picked });
 });

@@ -29,10 +29,9 @@ _TEMPLATE = """
   <div class="at-message" role="alert" hidden></div>
   <div class="at-canvas">
     <img alt="" hidden>
-    <img class="at-before" alt="" hidden>
-    <i class="at-divider" hidden></i>
-    <input class="at-wipe" type="range" min="0" max="100" value="50" hidden
-      aria-label="Share of the picture from before">
+    <div class="at-compare" hidden><img class="at-before" alt=""><i class="at-divider"></i>
+      <input class="at-wipe" type="range" min="0" max="100" value="50"
+        aria-label="Share of the picture from before"></div>
     <div class="at-empty">EMPTY</div>
     <div class="at-progress" role="status" hidden>
       <div class="row"><span class="what"></span><span class="left"></span></div>

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from training.embedded.captions import Shown, caption, has_colour_word
+from training.embedded.captions import STYLE, Shown, caption, has_colour_word
 from training.embedded.sets import ALLOWED_LICENCES, SETS, STYLES
 from training.embedded.split import (
     colour_held_out,
@@ -77,7 +77,7 @@ def test_captions_say_what_is_shown_and_nothing_else():
         assert "an orange background" in text or ", orange background" in text
         assert not any(style in text for style in set(STYLES) - {"noto"})
     styled = sum("noto style" in text for text in made)
-    assert 0.4 < styled / (len(made) - empty) < 0.6
+    assert abs(styled / (len(made) - empty) - STYLE) < 0.1
 
 
 def test_a_synonym_with_a_colour_never_meets_another_colour():
