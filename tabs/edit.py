@@ -147,7 +147,10 @@ def _folded() -> dict[str, Any]:
         with gr.Row():
             for name in ("width", "height"):
                 fields[name] = gr.Number(
-                    None, label=name.capitalize(), placeholder="the picture's", min_width=120
+                    None,
+                    label=f"{name.capitalize()} (0 for the picture's)",
+                    placeholder="the picture's",
+                    min_width=120,
                 )
         fields["resize"] = _choice(Resize, "Resize by", "crop")
     with gr.Accordion("Hold on the source", open=False):
