@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from studio.errors import AtelierError
-from studio.models.catalogue import ModelEntry
 from studio.requests import (
     STORED,
     Blend,
@@ -25,8 +22,6 @@ from tabs.blocks import canvas, prompts, sampling, seed, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
-    MakerHandlers,
-    MakerView,
     in_words,
     picture_id,
     remembered,
@@ -34,8 +29,8 @@ from tabs.blocks.maker import (
     wire_jobs,
     wire_saving,
 )
-from tabs.blocks.stage import PageJobs
-from tabs.forms import Form, Values, slider, valid_fields
+from tabs.blocks.sourced import SourcedHandlers, SourcedView, build_batch
+from tabs.forms import Form, slider, valid_fields
 
 IDS = "at-edit-"
 _EMPTY = """<strong>The result</strong>
@@ -46,11 +41,10 @@ _NOT_SHARED = {"kind", "width", "height", "preview_every", "image_format"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditView(MakerView):
+class EditView(SourcedView):
     """Components of the tab."""
 
     canvas: gr.HTML
-    batch: gr.File
 
 
 def build(services: Services, model: gr.Dropdown) -> EditView:
@@ -69,14 +63,7 @@ def build(services: Services, model: gr.Dropdown) -> EditView:
             fields |= sampling.build_batches(IDS)
             fields |= _folded()
             fields |= sampling.build_more()
-            with gr.Accordion("Many pictures", open=False):
-                batch = gr.File(
-                    label="One result each, instead of the picture on the canvas and its mask",
-                    file_count="multiple",
-                    file_types=["image"],
-                    height=140,
-                    elem_id=f"{IDS}batch",
-                )
+            batch = build_batch(IDS, "the picture on the canvas and its mask")
     fields |= {name: gr.Textbox("", visible="hidden") for name in _ON_CANVAS}
     fields |= {
         "model": model,
@@ -161,40 +148,15 @@ def _folded() -> dict[str, Any]:
     return fields
 
 
-class Handlers(MakerHandlers):
+class Handlers(SourcedHandlers):
     """What only this tab's controls do."""
 
-    def submit(self, values: Values) -> dict[Any, Any]:
-        """One job for the canvas, or one for each picture of a batch."""
-        view: EditView = self._view  # type: ignore[assignment]
-        files = values.get(view.batch) or []
-        if not files:
-            return super().submit(values)
-        fields, page = view.form.fields, values[view.jobs] or PageJobs([])
-        for path in map(Path, files):
-            try:
-                kept = self._services.inputs.add_picture(path.read_bytes(), path.name)
-            except AtelierError as error:
-                gr.Warning(str(error), title="Left out")
-                continue
-            one = {**values, fields["source"]: kept.hash, fields["mask"]: "", view.jobs: page}
-            super().submit(one)
-        return {view.jobs: page, view.told: list(page.ids), view.batch: None}
-
-    def choose_model(self, model: str) -> list[Any]:
-        """The model's own defaults and examples."""
-        with in_words():
-            entry = self._services.catalogue.usable(model)
-        return [*self.filled(_defaults(entry)), list(entry.examples)]
+    on_picture = _ON_CANVAS
 
     def receive(self, event: gr.EventData) -> list[Any]:
         """A saved picture as the source, with its prompt and the settings that are shared."""
-        with in_words():
-            row = self._services.outputs.get(picture_id(event))
-            path = self._services.outputs.path(row.id)
-            kept = self._services.inputs.add_picture(path.read_bytes(), path.name)
-        asked = STORED.validate_json(row.request).model_dump(mode="json", exclude=_NOT_SHARED)
-        return [{"source": kept.hash}, *self.filled(self._shown(asked, _ON_CANVAS))]
+        source, asked = self.taken(event, _NOT_SHARED)
+        return [{"source": source}, *self.filled(self._shown(asked, _ON_CANVAS))]
 
     def use_settings(self, event: gr.EventData) -> list[Any]:
         """All settings of a saved edit, with its source and mask on the canvas."""
@@ -214,19 +176,10 @@ class Handlers(MakerHandlers):
     def _shown(self, fields: Mapping[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
         """Values as the controls show them, of a model that is here."""
         shown = {name: value for name, value in fields.items() if name not in without}
-        if shown.get("model", "") not in self.usable_models():
-            shown.pop("model", None)
+        shown = self.of_a_model_here(shown)
         if "curve_points" in shown:
             shown["curve_points"] = ", ".join(f"{x:g}:{y:g}" for x, y in shown["curve_points"])
         return shown
-
-
-def _defaults(entry: ModelEntry) -> dict[str, Any]:
-    return {
-        "cfg_scale": entry.cfg_scale,
-        "steps": entry.steps,
-        "sampler": entry.sampler.value,
-    }
 
 
 def wire(view: EditView, services: Services, page: gr.Blocks) -> Handlers:

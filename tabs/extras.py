@@ -2,22 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.diffusion.upscaling.choices import of_pixels
-from studio.errors import AtelierError
-from studio.models.catalogue import ModelEntry
 from studio.requests import STORED, UpscaleRequest
 from studio.services import Services
 from tabs.blocks import prompts, sampling, seed, source, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
-    MakerHandlers,
-    MakerView,
     in_words,
     picture_id,
     remembered,
@@ -25,8 +20,8 @@ from tabs.blocks.maker import (
     wire_jobs,
     wire_saving,
 )
-from tabs.blocks.stage import PageJobs
-from tabs.forms import Form, Values, slider, valid_fields
+from tabs.blocks.sourced import SourcedHandlers, SourcedView, build_batch
+from tabs.forms import Form, slider, valid_fields
 
 IDS = "at-extras-"
 _EMPTY = """<strong>The larger picture</strong>
@@ -36,11 +31,10 @@ _NOT_SHARED = {"kind", "preview_every", "image_format"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtrasView(MakerView):
+class ExtrasView(SourcedView):
     """Components of the tab."""
 
     source: gr.HTML
-    batch: gr.File
 
 
 def build(services: Services, model: gr.Dropdown) -> ExtrasView:
@@ -76,14 +70,7 @@ def build(services: Services, model: gr.Dropdown) -> ExtrasView:
                 fields["tile"] = _slider("tile", 0, 8, label="Tile (pixels, 0 for the model's)")
                 fields["overlap"] = _slider("overlap", 0.25, 0.05, label="Overlap (of a tile)")
                 fields["clip_skip"] = slider("clip_skip", 1, 1, label="CLIP skip")
-            with gr.Accordion("Many pictures", open=False):
-                batch = gr.File(
-                    label="One result each, instead of the picture above",
-                    file_count="multiple",
-                    file_types=["image"],
-                    height=140,
-                    elem_id=f"{IDS}batch",
-                )
+            batch = build_batch(IDS, "the picture above")
             with gr.Accordion("More", open=False):
                 fields |= sampling.build_files()
     words = prompts.Prompts(*boxes, *buttons)
@@ -108,45 +95,18 @@ def _slider(field: str, value: float, step: float, **more: Any) -> gr.Slider:
     return slider(field, value, step, UpscaleRequest, **more)
 
 
-class Handlers(MakerHandlers):
+class Handlers(SourcedHandlers):
     """What only this tab's controls do."""
-
-    def submit(self, values: Values) -> dict[Any, Any]:
-        """One job for the picture, or one for each of a batch."""
-        view: ExtrasView = self._view  # type: ignore[assignment]
-        files = values.get(view.batch) or []
-        if not files:
-            return super().submit(values)
-        page = values[view.jobs] or PageJobs([])
-        for path in map(Path, files):
-            try:
-                kept = self._services.inputs.add_picture(path.read_bytes(), path.name)
-            except AtelierError as error:
-                gr.Warning(str(error), title="Left out")
-                continue
-            super().submit({**values, view.form.fields["source"]: kept.hash, view.jobs: page})
-        return {view.jobs: page, view.told: list(page.ids), view.batch: None}
 
     def chosen(self, event: gr.EventData) -> str:
         """The hash of the picture that was dropped."""
         return str(getattr(event, "hash", ""))[:64]
 
-    def choose_model(self, model: str) -> list[Any]:
-        """The model's own defaults and examples."""
-        with in_words():
-            entry = self._services.catalogue.usable(model)
-        return [*self.filled(_defaults(entry)), list(entry.examples)]
-
     def receive(self, event: gr.EventData) -> list[Any]:
         """A saved picture as the source, with its prompt and the settings that are shared."""
-        with in_words():
-            row = self._services.outputs.get(picture_id(event))
-            path = self._services.outputs.path(row.id)
-            kept = self._services.inputs.add_picture(path.read_bytes(), path.name)
-        asked = STORED.validate_json(row.request).model_dump(mode="json", exclude=_NOT_SHARED)
         # What an edit was held to its source by is no wish to have the large picture redrawn.
-        shown = {name: asked[name] for name in asked if name not in ("source", "strength")}
-        return [{"source": kept.hash}, *self.filled(self._shown({**shown, "source": kept.hash}))]
+        source, asked = self.taken(event, {*_NOT_SHARED, "source", "strength"})
+        return [{"source": source}, *self.filled(self._shown({**asked, "source": source}))]
 
     def use_settings(self, event: gr.EventData) -> list[Any]:
         """All settings of a saved picture, with its source."""
@@ -166,18 +126,8 @@ class Handlers(MakerHandlers):
 
     def _shown(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Values for the controls, of a model that is here."""
-        shown = {name: fields[name] for name in fields if name in self._view.form.fields}
-        if shown.get("model", "") not in self.usable_models():
-            shown.pop("model", None)
-        return shown
-
-
-def _defaults(entry: ModelEntry) -> dict[str, Any]:
-    return {
-        "cfg_scale": entry.cfg_scale,
-        "steps": entry.steps,
-        "sampler": entry.sampler.value,
-    }
+        controls = self._view.form.fields
+        return self.of_a_model_here({name: fields[name] for name in fields if name in controls})
 
 
 def wire(view: ExtrasView, services: Services, page: gr.Blocks) -> Handlers:
