@@ -65,6 +65,18 @@ def noised(scheduler: Any, latents: torch.Tensor, noise: torch.Tensor) -> torch.
     return scheduler.add_noise(latents.expand_as(noise), noise, first).to(noise)
 
 
+def first_latents(
+    scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, strength: float
+) -> torch.Tensor:
+    """What a run at a strength begins with: clean latents with noise, or at strength 1 noise alone.
+
+    Even the last timestep's noise would let some of the latents through.
+    """
+    if strength == 1:
+        return noise * scheduler.init_noise_sigma
+    return noised(scheduler, latents, noise)
+
+
 def predicted_clean(
     scheduler: Any, model_input: torch.Tensor, prediction: torch.Tensor, t: torch.Tensor
 ) -> torch.Tensor:

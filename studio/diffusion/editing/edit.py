@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.context import Context, ModelSpec
 from studio.diffusion.decode import decode
-from studio.diffusion.denoise import denoise, noised, steps_of
+from studio.diffusion.denoise import denoise, first_latents, noised, steps_of
 from studio.diffusion.editing.canvas import Canvas, prepare
 from studio.diffusion.editing.encode import beside, encoded
 from studio.diffusion.editing.ground import padded
@@ -140,15 +140,11 @@ class _Edit:
         )
 
     def start(self, scheduler: Any, noise: torch.Tensor) -> torch.Tensor:
-        """The latents of the first step.
-
-        At strength 1 nothing of the source is left in them: even the last timestep's noise would
-        let some of it through.
-        """
-        pure = noise * scheduler.init_noise_sigma
-        if self.request.strength == 1:
-            return pure
-        noisy = noised(scheduler, self.start_from, noise)
+        """The latents of the first step; at strength 1 nothing of the source is left in them."""
+        strength = self.request.strength
+        noisy = first_latents(scheduler, self.start_from, noise, strength)
+        if strength == 1:
+            return noisy
         if self.request.masked_content is MaskedContent.NOISE and self.free is not None:
             # Noise stands for the source here and is made as noisy as the step on top; it must be
             # other noise, and the same for a picture whatever batch it is in.

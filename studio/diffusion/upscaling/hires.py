@@ -12,7 +12,7 @@ from PIL import Image
 
 from studio.context import Context
 from studio.diffusion.decode import decode
-from studio.diffusion.denoise import denoise, noised, steps_of
+from studio.diffusion.denoise import denoise, first_latents, steps_of
 from studio.diffusion.editing.encode import blank, encoded
 from studio.diffusion.noise import Seeds
 from studio.diffusion.pace import Pace
@@ -90,11 +90,10 @@ class SecondPass:
         grown = self._grown(latents, context)
         noise, generators = run.noise(seeds)
         scheduler = late_scheduler(run.request, run.pipe, self.request.hires_strength)
-        whole = self.request.hires_strength == 1
         return denoise(
             run.predict(blank(run.pipe, run.size, run.entry.factor)),
             scheduler,
-            noise * scheduler.init_noise_sigma if whole else noised(scheduler, grown, noise),
+            first_latents(scheduler, grown, noise, self.request.hires_strength),
             run.guidance.at,
             float(run.request.cfg_scale or 1),
             generators,

@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.context import Context, ModelSpec
 from studio.diffusion.decode import decode
-from studio.diffusion.denoise import Step, denoise, noised, steps_of
+from studio.diffusion.denoise import Step, denoise, first_latents, steps_of
 from studio.diffusion.editing.encode import blank, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.guidance import Conditions, Predict
@@ -27,7 +27,7 @@ from studio.diffusion.run import (
     tell_missing_networks,
 )
 from studio.diffusion.samplers import executed
-from studio.diffusion.upscaling.enlarge import enlarge
+from studio.diffusion.upscaling.enlarge import MODEL_TILE, enlarge
 from studio.diffusion.upscaling.tiles import Window, blended, in_windows, windows
 from studio.events import Progress
 from studio.models.catalogue import Catalogue
@@ -53,7 +53,7 @@ class Upscaling:
         """
         source = np.asarray(self._inputs.open(request.source).convert("RGB"))
         size = enlarged_size((source.shape[1], source.shape[0]), request.scale)
-        with torch.inference_mode(), memory_in_words(request, size):
+        with torch.inference_mode(), memory_in_words(request, (MODEL_TILE, MODEL_TILE)):
             tiles = _Tiles(context, 1)
             grown = enlarge(source, size, request.upscaler, context, tiles.counted)
         del source
@@ -156,11 +156,10 @@ class _Redraw:
         latents = self._encoded()
         noise, generators = run.noise(run.seeds, (self._picture.shape[1], self._picture.shape[0]))
         scheduler = late_scheduler(request, run.pipe, request.strength)
-        whole = request.strength == 1
         result = denoise(
             self._predict(),
             scheduler,
-            noise * scheduler.init_noise_sigma if whole else noised(scheduler, latents, noise),
+            first_latents(scheduler, latents, noise, request.strength),
             run.guidance.at,
             float(request.cfg_scale or 1),
             generators,
