@@ -98,10 +98,6 @@ def _slider(field: str, value: float, step: float, **more: Any) -> gr.Slider:
 class Handlers(SourcedHandlers):
     """What only this tab's controls do."""
 
-    def chosen(self, event: gr.EventData) -> str:
-        """The hash of the picture that was dropped."""
-        return str(getattr(event, "hash", ""))[:64]
-
     def receive(self, event: gr.EventData) -> list[Any]:
         """A saved picture as the source, with its prompt and the settings that are shared."""
         # What an edit was held to its source by is no wish to have the large picture redrawn.
@@ -134,9 +130,8 @@ def wire(view: ExtrasView, services: Services, page: gr.Blocks) -> Handlers:
     """Connect the tab's controls."""
     handlers = Handlers(services, view)
     fields = view.form.fields
-    wire_jobs(view, handlers, page)
+    wire_jobs(view, handlers, page, before=_with_picture(view))
     wire_controls(view, handlers)
-    view.source.chosen(handlers.chosen, None, [fields["source"]], **SILENT)
     fields["scale"].change(
         None,
         [fields["scale"]],
@@ -153,3 +148,13 @@ def wire(view: ExtrasView, services: Services, page: gr.Blocks) -> Handlers:
     wire_saving(view, [name for name in fields if name not in ("model", "source")])
     page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
     return handlers
+
+
+def _with_picture(view: ExtrasView) -> str:
+    """JavaScript that puts the shown picture's hash among the values on their way."""
+    order = sorted({*view.form.inputs, view.jobs, *view.also}, key=lambda component: component._id)
+    place = order.index(view.form.fields["source"])
+    return (
+        f"async (...values) => {{ values[{place}] = await window.atelier.picture(); "
+        "return values; }"
+    )

@@ -2,20 +2,21 @@
 const $ = (selector) => element.querySelector(selector);
 const zone = $(".at-drop"), input = $("input"), image = $("img"), words = $(".words"), message = $(".at-message");
 const idle = words.textContent;
-let size = null, scale = Number($(".at-source").dataset.scale);
+let hash = "", sending = Promise.resolve(), size = null, scale = Number($(".at-source").dataset.scale);
 const say = (text, note) => { message.textContent = text || ""; message.hidden = !text; message.classList.toggle("note", Boolean(note)); };
 const tell = () => {
   if (!size) { words.textContent = idle; return; }
   const large = size.map((side) => Math.max(1, Math.round(side * scale)));
   words.textContent = size.join(" × ") + (scale === 1 ? " pixels" : " → " + large.join(" × ") + " pixels");
 };
-const show = (hash) => {
-  if (!hash) return;
+const show = (named) => {
+  if (!named) return;
+  hash = named;
   image.onload = () => { size = [image.naturalWidth, image.naturalHeight]; image.hidden = false; tell(); };
   image.onerror = () => { size = null; image.hidden = true; tell(); };
   image.src = "inputs/" + hash;
 };
-const send = async (file) => {
+const take = async (file) => {
   if (!file) return;
   say("Reading " + file.name + " …", true);
   try {
@@ -25,11 +26,12 @@ const send = async (file) => {
     if (!answer.ok) throw new Error(told.detail);
     say(told.notes.join(" "), true);
     show(told.hash);
-    trigger("chosen", { hash: told.hash });
   } catch (error) { say(error.message); }
   input.value = "";
 };
-window.atelier = { ...window.atelier, enlarged(by) { scale = Number(by) || 1; tell(); } };
+// A press that comes while a file is still on its way waits for it.
+const send = (file) => { sending = take(file); };
+window.atelier = { ...window.atelier, async picture() { await sending; return hash; }, enlarged(by) { scale = Number(by) || 1; tell(); } };
 const draw = () => { show((props.value || {}).source); };
 draw();
 watch("value", draw);

@@ -14,7 +14,7 @@ _TEMPLATE = """
 
 
 def build(ids: str, words: str, scale: float) -> gr.HTML:
-    """Lay the block out; its value names the picture by hash, `chosen` tells of another one.
+    """Lay the block out; its value names the picture to show by hash.
 
     ids: what element ids begin with. words: what stands there before there is a picture.
     scale: by what it is going to be enlarged.

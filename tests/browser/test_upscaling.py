@@ -90,6 +90,23 @@ def test_a_dropped_picture_is_redrawn_in_tiles_with_time_left(studio: StudioPage
     expect(page.get_by_label("number input for Enlarge by", exact=True)).to_have_value("2")
 
 
+def test_a_press_waits_for_the_file_that_is_on_its_way(studio: StudioPage):
+    page = studio.page
+    studio.tab("Extras")
+
+    def slowly(route) -> None:
+        page.wait_for_timeout(1500)
+        route.continue_()
+
+    page.route("**/inputs?*", slowly)
+    page.locator("#at-extras-source input").set_input_files(
+        {"name": "in.png", "mimeType": "image/png", "buffer": png(50, 30)}
+    )
+    page.locator("#at-extras-run").click()
+    finished(page, "extras")
+    assert shown(page, "extras").size == (100, 60)
+
+
 def test_a_file_that_is_no_picture_is_told_and_a_press_without_one_too(studio: StudioPage):
     page = studio.page
     studio.tab("Extras")

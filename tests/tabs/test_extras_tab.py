@@ -156,8 +156,3 @@ def test_an_upscaler_that_is_gone_gives_way_to_the_first(parts, handlers):
     assert named["upscaler"].value == "lanczos"
     assert named["scale"] == 4
     assert "strength" not in named
-
-
-def test_a_hash_from_the_browser_is_only_a_text(handlers):
-    assert handlers.chosen(sent(hash="a" * 500)) == "a" * 64
-    assert handlers.chosen(sent()) == ""
