@@ -1,7 +1,8 @@
 """What can be asked of the studio: one frozen request for every door.
 
 A limit stands on its field and nowhere else: sliders, REST and the command line read it from here.
-A field that is None is resolved when the job is submitted, from the model's own defaults.
+A field that is None is resolved when the job is submitted, from the model's own defaults, and so
+are a sampler and steps that were not given.
 """
 
 from enum import StrEnum
@@ -93,6 +94,9 @@ class PictureRequest(Request):
     schedule: Schedule = Schedule.AUTOMATIC
     steps: int = Field(20, ge=1, le=150)
     cfg_scale: float | None = Field(None, ge=1, le=30)
+    distilled_cfg_scale: float | None = Field(
+        None, ge=0, le=30, description="For models distilled from guidance, such as FLUX.1 dev."
+    )
     width: int | None = Field(None, ge=64, le=2048)
     height: int | None = Field(None, ge=64, le=2048)
     seed: int = Field(-1, ge=-1, le=SEED_LIMIT)

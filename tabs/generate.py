@@ -83,14 +83,12 @@ class Handlers(MakerHandlers):
         with in_words():
             entry = self._services.catalogue.usable(model)
         fields = {
-            "width": gr.Slider(value=entry.width, step=entry.factor),
-            "height": gr.Slider(value=entry.height, step=entry.factor),
-            "cfg_scale": entry.cfg_scale,
-            "steps": entry.steps,
-            "sampler": entry.sampler.value,
+            "width": gr.Slider(value=entry.width, step=entry.multiple),
+            "height": gr.Slider(value=entry.height, step=entry.multiple),
+            **sampling.of_model(entry),
         }
         presets = gr.Radio(size.choices(entry), value=f"{entry.width}x{entry.height}")
-        return [*self.filled(fields), presets, list(entry.examples)]
+        return [*self.filled(fields, entry), presets, list(entry.examples)]
 
     def dropped(self, event: gr.EventData) -> list[Any]:
         """The settings of a dropped picture in all controls."""

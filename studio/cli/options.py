@@ -15,10 +15,17 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N, mps, 
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, float16 or bfloat16.")]
 Negative = Annotated[str, typer.Option(help="What not to show.")]
 Model = Annotated[str, typer.Option(help="Id of the model; see `atelier models`.")]
-SamplerName = Annotated[str, typer.Option(help=", ".join(Sampler))]
+SamplerName = Annotated[
+    str | None, typer.Option(help=f"The model's own if not given. {', '.join(Sampler)}")
+]
 ScheduleName = Annotated[str, typer.Option(help=", ".join(Schedule))]
-Steps = Annotated[int, typer.Option(help="Denoising steps, 1 to 150.")]
+Steps = Annotated[
+    int | None, typer.Option(help="Denoising steps, 1 to 150; the model's own number if not given.")
+]
 Cfg = Annotated[float | None, typer.Option(help="CFG scale, 1 to 30.")]
+DistilledCfg = Annotated[
+    float | None, typer.Option(help="Distilled CFG scale of models such as FLUX.1 dev, 0 to 30.")
+]
 Seed = Annotated[int, typer.Option(help="-1 draws one.")]
 Count = Annotated[int, typer.Option(help="Number of batches.")]
 Output = Annotated[

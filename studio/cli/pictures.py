@@ -14,6 +14,7 @@ from studio.cli.options import (
     Count,
     DataDir,
     Device,
+    DistilledCfg,
     Dtype,
     Model,
     Negative,
@@ -35,7 +36,6 @@ from studio.requests import (
     MaskMode,
     Request,
     Resize,
-    Sampler,
     Schedule,
     UpscaleRequest,
     validated,
@@ -52,10 +52,11 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
     prompt: Annotated[str, typer.Argument(help="What to show.")],
     negative: Negative = "",
     model: Model = "",
-    sampler: SamplerName = Sampler.DPMPP_2M.value,
+    sampler: SamplerName = None,
     schedule: ScheduleName = Schedule.AUTOMATIC.value,
-    steps: Steps = 20,
+    steps: Steps = None,
     cfg: Cfg = None,
+    distilled_cfg: DistilledCfg = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     seed: Seed = -1,
@@ -78,10 +79,7 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
         "prompt": prompt,
         "negative_prompt": negative,
         "model": model,
-        "sampler": sampler,
-        "schedule": schedule,
-        "steps": steps,
-        "cfg_scale": cfg,
+        **_sampling(sampler, schedule, steps, cfg, distilled_cfg),
         "width": width,
         "height": height,
         "seed": seed,
@@ -126,10 +124,11 @@ def edit(  # noqa: PLR0913 - a command's options are its layout
     ] = False,
     resize: Annotated[str, typer.Option(help=", ".join(Resize))] = "crop",
     model: Model = "",
-    sampler: SamplerName = Sampler.DPMPP_2M.value,
+    sampler: SamplerName = None,
     schedule: ScheduleName = Schedule.AUTOMATIC.value,
-    steps: Steps = 20,
+    steps: Steps = None,
     cfg: Cfg = None,
+    distilled_cfg: DistilledCfg = None,
     width: Annotated[
         int | None, typer.Option(help="Pixels; the picture's own if not given.")
     ] = None,
@@ -156,10 +155,7 @@ def edit(  # noqa: PLR0913 - a command's options are its layout
         "padding": padding,
         "soft": soft,
         "resize": resize,
-        "sampler": sampler,
-        "schedule": schedule,
-        "steps": steps,
-        "cfg_scale": cfg,
+        **_sampling(sampler, schedule, steps, cfg, distilled_cfg),
         "width": width,
         "height": height,
         "seed": seed,
@@ -189,10 +185,11 @@ def upscale(  # noqa: PLR0913 - a command's options are its layout
     prompt: Annotated[str, typer.Option(help="What the picture shows.")] = "",
     negative: Negative = "",
     model: Model = "",
-    sampler: SamplerName = Sampler.DPMPP_2M.value,
+    sampler: SamplerName = None,
     schedule: ScheduleName = Schedule.AUTOMATIC.value,
-    steps: Steps = 20,
+    steps: Steps = None,
     cfg: Cfg = None,
+    distilled_cfg: DistilledCfg = None,
     seed: Seed = -1,
     output: Output = None,
     data_dir: DataDir = None,
@@ -209,10 +206,7 @@ def upscale(  # noqa: PLR0913 - a command's options are its layout
         "prompt": prompt,
         "negative_prompt": negative,
         "model": model,
-        "sampler": sampler,
-        "schedule": schedule,
-        "steps": steps,
-        "cfg_scale": cfg,
+        **_sampling(sampler, schedule, steps, cfg, distilled_cfg),
         "seed": seed,
         "preview_every": 0,
         "image_format": ImageFormat.PNG if picture.is_dir() else _format_of(output),
@@ -220,6 +214,24 @@ def upscale(  # noqa: PLR0913 - a command's options are its layout
     request = validated(UpscaleRequest, fields)
     with _services(data_dir, device, dtype) as services:
         _run_on(services, request, picture, output)
+
+
+def _sampling(
+    sampler: str | None,
+    schedule: str,
+    steps: int | None,
+    cfg: float | None,
+    distilled_cfg: float | None,
+) -> dict[str, object]:
+    """These fields of a request; what was not given is left to the model."""
+    fields = {
+        "sampler": sampler,
+        "schedule": schedule,
+        "steps": steps,
+        "cfg_scale": cfg,
+        "distilled_cfg_scale": distilled_cfg,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _run_on(services: Services, request: Sourced, picture: Path, output: Path | None) -> None:

@@ -39,7 +39,7 @@ def denoise(
     extra = _extra_arguments(scheduler, generators)
     timesteps = steps_of(scheduler)
     for index, t in enumerate(timesteps):
-        model_input = scheduler.scale_model_input(latents, t)
+        model_input = _scaled(scheduler, latents, t)
         condition = conditions(index / len(timesteps))
         prediction = guided(predict, model_input, t, condition, cfg_scale)
         latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
@@ -61,8 +61,20 @@ def steps_of(scheduler: Any) -> Any:
 
 def noised(scheduler: Any, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Clean latents with noise (b, c, h, w), as noisy as where the scheduler begins."""
-    first = steps_of(scheduler)[0].expand(len(noise))
-    return scheduler.add_noise(latents.expand_as(noise), noise, first).to(noise)
+    return noised_at(scheduler, latents.expand_as(noise), noise, steps_of(scheduler)[0])
+
+
+def noised_at(
+    scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, t: torch.Tensor
+) -> torch.Tensor:
+    """Clean latents with noise, both (b, c, h, w), as noisy as one of the scheduler's times.
+
+    A flow goes straight from the latents to the noise (Lipman et al. 2022, arXiv 2210.02747).
+    """
+    if _is_flow(scheduler):
+        return torch.lerp(latents, noise, _sigma(scheduler, t).to(noise))
+    noisy: torch.Tensor = scheduler.add_noise(latents, noise, t.expand(len(noise)))
+    return noisy.to(noise)
 
 
 def first_latents(
@@ -73,8 +85,13 @@ def first_latents(
     Even the last timestep's noise would let some of the latents through.
     """
     if strength == 1:
-        return noise * scheduler.init_noise_sigma
+        return noise * first_sigma(scheduler)
     return noised(scheduler, latents, noise)
+
+
+def first_sigma(scheduler: Any) -> Any:
+    """What unit noise is multiplied by before the first step; a flow begins with unit noise."""
+    return getattr(scheduler, "init_noise_sigma", 1.0)
 
 
 def predicted_clean(
@@ -85,6 +102,8 @@ def predicted_clean(
     model_input is variance preserving whatever the scheduler's own scale, for that is what the
     denoiser is trained on. Source: Salimans and Ho 2022 (arXiv 2202.00512), section 4.
     """
+    if _is_flow(scheduler):
+        return model_input - _sigma(scheduler, t).to(model_input) * prediction
     position = float(t)
     alphas = scheduler.alphas_cumprod
     low = min(int(position), len(alphas) - 1)
@@ -97,6 +116,23 @@ def predicted_clean(
     if kind == "sample":
         return prediction
     return (model_input - sigma * prediction) / alpha
+
+
+def _is_flow(scheduler: Any) -> bool:
+    """Whether it is for a model that was trained by flow matching."""
+    kind = scheduler.config.get("prediction_type", "flow_prediction")
+    return bool(kind == "flow_prediction")
+
+
+def _sigma(scheduler: Any, t: torch.Tensor) -> torch.Tensor:
+    """The share of noise at one of a flow's times."""
+    return t / scheduler.config.num_train_timesteps
+
+
+def _scaled(scheduler: Any, latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """Latents as the denoiser wants them; a flow's are that anyway."""
+    scale = getattr(scheduler, "scale_model_input", None)
+    return latents if scale is None else scale(latents, t)
 
 
 def _extra_arguments(scheduler: Any, generators: Sequence[torch.Generator]) -> dict[str, Any]:

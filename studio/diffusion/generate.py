@@ -4,11 +4,12 @@ import torch
 
 from studio.context import Context, ModelSpec
 from studio.diffusion.decode import decode
-from studio.diffusion.denoise import denoise
+from studio.diffusion.denoise import denoise, first_sigma
 from studio.diffusion.editing.encode import blank
+from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.resolve import enlarged_size
-from studio.diffusion.run import Run, memory_in_words, scheduler_of, tell_missing_networks
+from studio.diffusion.run import Run, memory_in_words, tell_missing_networks
+from studio.diffusion.sizes import enlarged_size
 from studio.diffusion.upscaling.hires import SecondPass
 from studio.models.catalogue import Catalogue
 from studio.requests import GenerationRequest
@@ -38,8 +39,9 @@ class Generation:
         ):
             context.check()
             tell_missing_networks(request, context)
-            evaluations = len(scheduler_of(request, pipe).timesteps)
-            run = Run.prepare(request, entry, pipe, size, (request.steps, evaluations))
+            painter = Painter(entry, pipe)
+            evaluations = len(painter.scheduler(request, size).timesteps)
+            run = Run.prepare(request, painter, size, (request.steps, evaluations))
             second = None
             if request.hires_scale > 1:
                 run, second = SecondPass.after(run, request)
@@ -51,9 +53,9 @@ class Generation:
         noise, generators = run.noise(seeds)
         scheduler = run.scheduler()
         latents = denoise(
-            run.predict(blank(run.pipe, run.size, run.entry.factor)),
+            run.predict(blank(run.pipe, run.size, run.factor)),
             scheduler,
-            noise * scheduler.init_noise_sigma,
+            noise * first_sigma(scheduler),
             run.guidance.at,
             float(run.request.cfg_scale or 1),
             generators,

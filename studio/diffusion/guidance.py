@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from studio.diffusion.conditioning import Encoders, PromptStates, TextStates, pad_together
+from studio.diffusion.conditioning import PromptStates, TextEncoding, TextStates, pad_together
 from studio.diffusion.prompt import plan
 from studio.requests import PictureRequest
 
@@ -36,13 +36,13 @@ class PromptGuidance:
     zero_empty: an empty negative prompt is all zeros, as SDXL was trained with.
     """
 
-    def __init__(self, encoders: Encoders, request: PictureRequest, zero_empty: bool = False):
+    def __init__(self, encoding: TextEncoding, request: PictureRequest, zero_empty: bool = False):
         self._steps = request.steps
         self._prompt = PromptStates(
-            encoders, plan(request.prompt, request.steps), request.clip_skip
+            encoding, plan(request.prompt, request.steps), request.clip_skip
         )
         self._negative = PromptStates(
-            encoders,
+            encoding,
             plan(request.negative_prompt, request.steps, composable=False),
             request.clip_skip,
         )
@@ -89,12 +89,19 @@ def _stack(states: list[TextStates], empty: TextStates, weights: tuple[float, ..
     padded = pad_together(states, empty)
     pooled = [each.pooled for each in padded if each.pooled is not None]
     return Conditions(
-        torch.cat([each.embeds for each in padded]),
+        torch.cat([_joined(each) for each in padded]),
         torch.cat(pooled) if pooled else None,
         weights,
     )
 
 
+def _joined(states: TextStates) -> torch.Tensor:
+    if states.tail is None:
+        return states.embeds
+    return torch.cat([states.embeds, states.tail], dim=1)
+
+
 def _zeros_like(states: TextStates) -> TextStates:
+    """Zeros for those families that are trained with them; none of these has a tail."""
     pooled = None if states.pooled is None else torch.zeros_like(states.pooled)
     return TextStates(torch.zeros_like(states.embeds), pooled)

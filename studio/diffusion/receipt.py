@@ -9,16 +9,16 @@ import torch
 from studio import __version__
 
 
-def receipt(pipe: Any) -> dict[str, str]:
-    """Names and values to be kept with a picture."""
+def receipt(denoiser: Any) -> dict[str, str]:
+    """Names and values to be kept with a picture that this network has made."""
     return {
         **receipt_of_pixels(),
         "diffusers": _version("diffusers"),
         "transformers": _version("transformers"),
-        "device": str(pipe.device),
+        "device": str(denoiser.device),
         "threads": str(torch.get_num_threads()),
-        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-        "attention": type(next(iter(pipe.unet.attn_processors.values()))).__name__,
+        "dtype": str(denoiser.dtype).removeprefix("torch."),
+        "attention": type(next(iter(denoiser.attn_processors.values()))).__name__,
     }
 
 

@@ -7,7 +7,8 @@ import random
 from typing import TypeVar
 
 from studio.diffusion.prompt import parse_weights, plan
-from studio.diffusion.samplers import check_schedule, check_steps
+from studio.diffusion.samplers import check_sampler, check_steps
+from studio.diffusion.sizes import check_multiple, check_side, enlarged_size, multiple_below
 from studio.diffusion.upscaling.choices import check_upscaler
 from studio.errors import PromptError, RequestError
 from studio.models.catalogue import Catalogue, ModelEntry
@@ -19,6 +20,8 @@ from studio.requests import (
     GenerationRequest,
     MaskedContent,
     PictureRequest,
+    Sampler,
+    Schedule,
     UpscaleRequest,
 )
 from studio.store.inputs import InputStore
@@ -42,14 +45,20 @@ def resolve_generation(
     entry = catalogue.usable(request.model)
     size = {"width": request.width or entry.width, "height": request.height or entry.height}
     for field, value in size.items():
-        _check_multiple(field, value, entry)
+        check_multiple(field, value, entry)
+        check_side(field, value, entry)
+    resolved = _resolved(request, entry).model_copy(update=size)
     if request.hires_scale > 1:
-        _check_second_pass(request, max(size.values()), shelf)
-    return _resolved(request, entry).model_copy(update=size)
+        _check_second_pass(resolved, max(size.values()), entry, shelf)
+    return resolved
 
 
-def _check_second_pass(request: GenerationRequest, side: int, shelf: UpscalerShelf) -> None:
+def _check_second_pass(
+    request: GenerationRequest, side: int, entry: ModelEntry, shelf: UpscalerShelf
+) -> None:
     check_upscaler("hires_upscaler", request.hires_upscaler, shelf, latent=True)
+    if request.hires_sampler:
+        _check_sampler("hires_sampler", request.hires_sampler, Schedule.AUTOMATIC, entry)
     if side * request.hires_scale > HIRES_SIDE_LIMIT:
         raise RequestError(
             f"The second pass would be {side * request.hires_scale:,.0f} pixels long, but at most "
@@ -57,8 +66,9 @@ def _check_second_pass(request: GenerationRequest, side: int, shelf: UpscalerShe
             "picture in tiles.",
             field="hires_scale",
         )
+    check_side("hires_scale", round(side * request.hires_scale), entry)
     sampler, steps = request.hires_sampler or request.sampler, request.hires_steps or request.steps
-    check_steps(sampler, steps)
+    check_steps(sampler, steps, "hires_steps" if request.hires_steps else "steps")
     for field in ("hires_prompt", "hires_negative_prompt"):
         _check_prompt(field, request, steps)
 
@@ -85,8 +95,9 @@ def resolve_upscale(
     if request.strength == 0:
         return request
     entry = catalogue.usable(request.model)
-    tile = request.tile or _multiple_of(min(entry.width, entry.height), entry.factor)
-    _check_multiple("tile", tile, entry)
+    tile = request.tile or multiple_below(min(entry.width, entry.height), entry.multiple)
+    check_multiple("tile", tile, entry)
+    check_side("tile", tile, entry)
     if tile < 8 * entry.factor:
         raise RequestError(
             f"Tile is {tile}, but {entry.title} needs at least {8 * entry.factor} pixels to see "
@@ -94,15 +105,6 @@ def resolve_upscale(
             field="tile",
         )
     return _resolved(request, entry).model_copy(update={"tile": tile})
-
-
-def enlarged_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Width and height in pixels after a scale."""
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _multiple_of(length: int, factor: int) -> int:
-    return max(factor, length // factor * factor)
 
 
 def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore) -> EditRequest:
@@ -119,7 +121,7 @@ def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore)
     entry = catalogue.usable(request.model)
     for field in ("width", "height"):
         if value := getattr(request, field):
-            _check_multiple(field, value, entry)
+            check_multiple(field, value, entry)
     resolved = _resolved(request, entry)
     # What cannot be done is refused now, not when the job's turn comes. Filling the hole takes
     # long on large pictures and can refuse nothing.
@@ -135,7 +137,11 @@ _Asked = TypeVar("_Asked", bound=PictureRequest)
 
 
 def _resolved(request: _Asked, entry: ModelEntry) -> _Asked:
-    check_schedule(request.sampler, request.schedule)
+    own = {"sampler": entry.sampler, "steps": entry.steps}
+    request = request.model_copy(
+        update={name: own[name] for name in own if name not in request.model_fields_set}
+    )
+    _check_sampler("sampler", request.sampler, request.schedule, entry)
     check_steps(request.sampler, request.steps)
     for field in ("prompt", "negative_prompt"):
         _check_prompt(field, request, request.steps)
@@ -143,10 +149,26 @@ def _resolved(request: _Asked, entry: ModelEntry) -> _Asked:
         update={
             "model": entry.id,
             "cfg_scale": entry.cfg_scale if request.cfg_scale is None else request.cfg_scale,
+            "distilled_cfg_scale": _distilled(request, entry),
             "seed": _drawn(request.seed),
             "variation_seed": _drawn(request.variation_seed),
         }
     )
+
+
+def _distilled(request: PictureRequest, entry: ModelEntry) -> float | None:
+    """None for a model that takes none: whoever changes the model need not clear the field."""
+    if entry.distilled_cfg_scale is None or request.distilled_cfg_scale is None:
+        return entry.distilled_cfg_scale
+    return request.distilled_cfg_scale
+
+
+def _check_sampler(field: str, sampler: Sampler, schedule: Schedule, entry: ModelEntry) -> None:
+    assert entry.family is not None
+    try:
+        check_sampler(sampler, schedule, flow=entry.family.flow)
+    except RequestError as error:
+        raise RequestError(str(error), field if error.field == "sampler" else error.field) from None
 
 
 def of_one_picture(request: _Asked, seed: int, variation: int) -> _Asked:
@@ -167,13 +189,3 @@ def _check_prompt(field: str, request: PictureRequest, steps: int) -> None:
 
 def _drawn(seed: int) -> int:
     return random.SystemRandom().randrange(_DRAWN_SEEDS) if seed == -1 else min(seed, SEED_LIMIT)
-
-
-def _check_multiple(field: str, value: int, entry: ModelEntry) -> None:
-    if value % entry.factor:
-        nearest = max(entry.factor, round(value / entry.factor) * entry.factor)
-        raise RequestError(
-            f"{field.capitalize()} is {value}, but {entry.title} needs a multiple of "
-            f"{entry.factor}; the nearest is {nearest}.",
-            field=field,
-        )

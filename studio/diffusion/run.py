@@ -12,20 +12,21 @@ from PIL import Image
 from studio import __version__
 from studio.context import Context, Signal
 from studio.diffusion.denoise import Step
-from studio.diffusion.guidance import Conditions, Predict, PromptGuidance
+from studio.diffusion.guidance import Predict, PromptGuidance
 from studio.diffusion.metadata import infotext
 from studio.diffusion.metadata.document import Document
 from studio.diffusion.metadata.files import save
+from studio.diffusion.networks import Seen
 from studio.diffusion.noise import Seeds, draw, seeds_of
 from studio.diffusion.pace import Pace
+from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
 from studio.diffusion.prompt import plan
 from studio.diffusion.receipt import receipt
 from studio.diffusion.resolve import of_one_picture
-from studio.diffusion.samplers import build_scheduler, executed, start_late
 from studio.errors import OutOfMemory
 from studio.events import Notice, Progress
-from studio.models.catalogue import ModelEntry, model_hash
+from studio.models.catalogue import model_hash
 from studio.requests import AnyPictureRequest, ImageFormat, UpscaleRequest
 from studio.store.outputs import Picture
 
@@ -42,8 +43,7 @@ class Run:
     """
 
     request: AnyPictureRequest
-    entry: ModelEntry
-    pipe: Any
+    painter: Painter
     size: tuple[int, int]
     steps: int
     seeds: list[Seeds]
@@ -60,8 +60,7 @@ class Run:
     def prepare(
         cls,
         request: AnyPictureRequest,
-        entry: ModelEntry,
-        pipe: Any,
+        painter: Painter,
         size: tuple[int, int],
         length: tuple[int, int],
     ) -> "Run":
@@ -70,18 +69,24 @@ class Run:
         length: steps and evaluations of the denoiser in each batch; some samplers take two a step.
         """
         steps, evaluations = length
-        assert entry.family is not None
-        encoders = [(getattr(pipe, t), getattr(pipe, e)) for t, e in entry.family.encoders]
-        guidance = PromptGuidance(
-            encoders, request, bool(pipe.config.get("force_zeros_for_empty_prompt"))
-        )
+        guidance = PromptGuidance(painter.texts(), request, painter.zero_empty)
         seeds = seeds_of(
             request.seed, request.variation_seed, request.variation_strength, request.image_count
         )
-        together = _together(request, pipe)
+        together = _together(request, painter)
         pace = Pace(evaluations * (request.image_count // together))
-        digest = model_hash(entry)
-        return cls(request, entry, pipe, size, steps, seeds, guidance, together, pace, digest)
+        digest = model_hash(painter.entry)
+        return cls(request, painter, size, steps, seeds, guidance, together, pace, digest)
+
+    @property
+    def pipe(self) -> Any:
+        """The pipeline that is borrowed."""
+        return self.painter.pipe
+
+    @property
+    def factor(self) -> int:
+        """Pixels that a latent stands for, along a side."""
+        return self.painter.entry.factor
 
     def sized(self, size: tuple[int, int]) -> "Run":
         """The same run where the model sees another size."""
@@ -96,9 +101,9 @@ class Run:
         """The seeds of the pictures that are denoised together."""
         return self.seeds[batch * self.together : (batch + 1) * self.together]
 
-    def scheduler(self) -> Any:
+    def scheduler(self, strength: float = 1.0) -> Any:
         """A fresh scheduler: they remember the run they were used for."""
-        return scheduler_of(self.request, self.pipe)
+        return self.painter.scheduler(self.request, self.size, strength)
 
     def noise(
         self, seeds: list[Seeds], size: tuple[int, int] | None = None
@@ -108,7 +113,7 @@ class Run:
         size: width and height in pixels where the noise is for more than the model sees at once.
         """
         width, height = size or self.size
-        factor = self.entry.factor
+        factor = self.factor
         shape = (self.pipe.vae.config.latent_channels, height // factor, width // factor)
         pairs = [draw(each, shape) for each in seeds]
         noise = torch.stack([noise for noise, _ in pairs]).to(self.pipe.device)
@@ -119,7 +124,7 @@ class Run:
 
         beside: channels (1, c, h, w) that a model for inpainting reads next to the latents.
         """
-        return _predictor(self.pipe, self.size, beside)
+        return self.painter.predict(Seen(self.size, beside, self.request.distilled_cfg_scale))
 
     def tell(self, batch: int, step: Step, context: Context, previewer: Previewer) -> bool:
         """Emit progress and preview; False when the person skips this batch."""
@@ -142,7 +147,7 @@ class Run:
         )
         every = self.request.preview_every
         if every and number % every == 0 and before < number < steps:
-            context.emit(previewer.event(self.pipe.vae, step.clean(), self.entry.factor, number))
+            context.emit(previewer.event(self.pipe.vae, step.clean(), self.factor, number))
         return True
 
     def picture(self, image: Image.Image, seeds: Seeds, mask: bytes = b"") -> Picture:
@@ -151,8 +156,9 @@ class Run:
         mask: the PNG file of the mask that is kept beside it.
         """
         request = of_one_picture(self.request, seeds.seed, seeds.variation_seed)
-        document = Document(request=request, model_hash=self.hash, versions=receipt(self.pipe))
-        return packed(image, document, self.entry.id, mask)
+        versions = receipt(self.painter.denoiser)
+        document = Document(request=request, model_hash=self.hash, versions=versions)
+        return packed(image, document, self.painter.entry.id, mask)
 
 
 def packed(image: Image.Image, document: Document, model: str, mask: bytes = b"") -> Picture:
@@ -186,20 +192,6 @@ def tell_missing_networks(request: AnyPictureRequest, context: Context) -> None:
         context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
 
 
-def scheduler_of(request: AnyPictureRequest, pipe: Any) -> Any:
-    """The scheduler that a request asks for, with its timesteps set."""
-    return build_scheduler(
-        request.sampler, request.schedule, pipe.scheduler.config, request.steps, pipe.device
-    )
-
-
-def late_scheduler(request: AnyPictureRequest, pipe: Any, strength: float) -> Any:
-    """The same, beginning where a strength leaves the rest of the steps."""
-    scheduler = scheduler_of(request, pipe)
-    start_late(scheduler, request.steps, executed(request.steps, strength))
-    return scheduler
-
-
 @contextmanager
 def memory_in_words(request: AnyPictureRequest, size: tuple[int, int]) -> Iterator[None]:
     """Turn a full device into an OutOfMemory that says what did not fit; size: in pixels."""
@@ -215,44 +207,11 @@ def memory_in_words(request: AnyPictureRequest, size: tuple[int, int]) -> Iterat
         ) from error
 
 
-def _together(request: AnyPictureRequest, pipe: Any) -> int:
+def _together(request: AnyPictureRequest, painter: Painter) -> int:
     """Pictures that are denoised at once: a whole batch, or one where that would change pixels.
 
     A CPU rounds half-precision sums in another order for each batch size, and a picture of a
     batch could not be made again on its own.
     """
-    exact = pipe.device.type != "cpu" or pipe.unet.dtype == torch.float32
+    exact = painter.device.type != "cpu" or painter.denoiser.dtype == torch.float32
     return request.batch_size if exact else 1
-
-
-def _predictor(pipe: Any, size: tuple[int, int], beside: torch.Tensor | None) -> Predict:
-    """The UNet of Stable Diffusion 1, 2 or XL; XL is told the picture's size as well.
-
-    Source: Podell et al. 2023 (arXiv 2307.01952), section 2.2, for the size conditioning.
-    """
-    weight = pipe.unet.dtype
-    told = (size[1], size[0])
-    sizes = torch.tensor([[*told, 0, 0, *told]], device=pipe.device, dtype=weight)
-
-    def predict(latents: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        repeats = len(latents) // len(conditions.embeds)
-        embeds = conditions.embeds.repeat_interleave(repeats, dim=0)
-        added = None
-        if conditions.pooled is not None:
-            added = {
-                "text_embeds": conditions.pooled.repeat_interleave(repeats, dim=0),
-                "time_ids": sizes.repeat(len(latents), 1),
-            }
-        if beside is not None:
-            latents = torch.cat([latents, beside.expand(len(latents), -1, -1, -1)], dim=1)
-        prediction = pipe.unet(
-            latents.to(weight),
-            t,
-            encoder_hidden_states=embeds,
-            added_cond_kwargs=added,
-            return_dict=False,
-        )[0]
-        # Schedulers add up many small steps: their arithmetic stays in float32.
-        return prediction.float()
-
-    return predict

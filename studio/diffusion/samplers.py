@@ -1,7 +1,8 @@
 """Samplers by the names people know, as diffusers schedulers, in one table.
 
 DPM++ SDE is SDE-DPM-Solver++(2S), the singlestep solver with noise, for it draws its noise from
-the same generators as the others; 3M SDE is the multistep SDE solver of third order.
+the same generators as the others; 3M SDE is the multistep SDE solver of third order. Models that
+were trained by flow matching have their noise levels spaced in one way for all samplers.
 Sources: Karras et al. 2022 (arXiv 2206.00364) for the sigma spacing, Lu et al. 2022
 (arXiv 2211.01095) for DPM-Solver++, Lin et al. 2023 (arXiv 2305.08891) for trailing timesteps.
 """
@@ -40,13 +41,30 @@ _PROCESS = (
     "rescale_betas_zero_snr",
 )
 """What the model was trained with; the classes differ in their defaults for these."""
+_SPACING = "FlowMatchEulerDiscreteScheduler"
+"""The class that spaces noise levels for flow matching."""
+_NEAR = 1e-6
+"""How near to nothing but noise, and to none, the solvers that work with logarithms can come."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What spaces noise levels for a model trained by flow matching.
+
+    patches: how many the denoiser sees, for models that shift with the size. trailing: Automatic
+    ends at a step's width instead of the last noise level.
+    """
+
+    patches: int
+    trailing: bool
 
 
 @dataclass(frozen=True)
 class SamplerEntry:
     """A diffusers scheduler class, what is fixed in its configuration, and its schedules.
 
-    most_steps: None for no limit of its own.
+    most_steps: None for no limit of its own. flow: the class for models trained by flow matching,
+    "" where there is none.
     """
 
     scheduler: str
@@ -54,10 +72,11 @@ class SamplerEntry:
     sigmas: bool = True
     trailing: bool = True
     most_steps: int | None = None
+    flow: str = ""
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:
-        """Schedules that this sampler can follow."""
+        """Schedules that this sampler can follow; for flow matching, any sampler follows all."""
         extra = [*(_SIGMAS if self.sigmas else ()), *(_TRAILING if self.trailing else ())]
         return (Schedule.AUTOMATIC, *extra)
 
@@ -67,16 +86,20 @@ SAMPLERS: dict[Sampler, SamplerEntry] = {
     Sampler.DDIM: SamplerEntry("DDIMScheduler", sigmas=False),
     Sampler.PNDM: SamplerEntry("PNDMScheduler", {"skip_prk_steps": True}, sigmas=False),
     Sampler.LMS: SamplerEntry("LMSDiscreteScheduler"),
-    Sampler.HEUN: SamplerEntry("HeunDiscreteScheduler"),
-    Sampler.EULER: SamplerEntry("EulerDiscreteScheduler"),
+    Sampler.HEUN: SamplerEntry("HeunDiscreteScheduler", flow="FlowMatchHeunDiscreteScheduler"),
+    Sampler.EULER: SamplerEntry("EulerDiscreteScheduler", flow=_SPACING),
     Sampler.EULER_A: SamplerEntry("EulerAncestralDiscreteScheduler", sigmas=False),
     Sampler.DPM2: SamplerEntry("KDPM2DiscreteScheduler"),
     Sampler.DPM2_A: SamplerEntry("KDPM2AncestralDiscreteScheduler"),
     Sampler.DPMPP_2M: SamplerEntry(
-        "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2},
+        flow="DPMSolverMultistepScheduler",
     ),
     Sampler.DPMPP_2M_SDE: SamplerEntry(
-        "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 2},
+        flow="DPMSolverMultistepScheduler",
     ),
     Sampler.DPMPP_SDE: SamplerEntry(
         "DPMSolverSinglestepScheduler",
@@ -87,24 +110,50 @@ SAMPLERS: dict[Sampler, SamplerEntry] = {
             "lower_order_final": True,
         },
         trailing=False,
+        flow="DPMSolverSinglestepScheduler",
     ),
     Sampler.DPMPP_3M_SDE: SamplerEntry(
-        "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
+        flow="DPMSolverMultistepScheduler",
     ),
     Sampler.DEIS: SamplerEntry(
-        "DEISMultistepScheduler", {"algorithm_type": "deis", "solver_order": 2}
+        "DEISMultistepScheduler",
+        {"algorithm_type": "deis", "solver_order": 2},
+        flow="DEISMultistepScheduler",
     ),
     Sampler.UNIPC: SamplerEntry(
-        "UniPCMultistepScheduler", {"solver_type": "bh2", "solver_order": 2}
+        "UniPCMultistepScheduler",
+        {"solver_type": "bh2", "solver_order": 2},
+        flow="UniPCMultistepScheduler",
     ),
-    Sampler.LCM: SamplerEntry("LCMScheduler", sigmas=False, trailing=False, most_steps=50),
+    Sampler.LCM: SamplerEntry(
+        "LCMScheduler", sigmas=False, trailing=False, most_steps=50, flow="FlowMatchLCMScheduler"
+    ),
     Sampler.TCD: SamplerEntry("TCDScheduler", sigmas=False, trailing=False, most_steps=50),
 }
 
 
-def check_schedule(sampler: Sampler, schedule: Schedule) -> None:
-    """RequestError when the sampler cannot follow the schedule, with those that it can."""
-    allowed = SAMPLERS[sampler].schedules
+def samplers_for(*, flow: bool) -> tuple[Sampler, ...]:
+    """Those that fit models trained by flow matching, or all others."""
+    return tuple(each for each, entry in SAMPLERS.items() if entry.flow or not flow)
+
+
+def schedules_for(sampler: Sampler, *, flow: bool) -> tuple[Schedule, ...]:
+    """Schedules that a sampler can follow."""
+    return tuple(Schedule) if flow else SAMPLERS[sampler].schedules
+
+
+def check_sampler(sampler: Sampler, schedule: Schedule, *, flow: bool) -> None:
+    """RequestError when the sampler does not fit the model or cannot follow the schedule."""
+    fitting = samplers_for(flow=flow)
+    if sampler not in fitting:
+        raise RequestError(
+            f"Sampler {sampler.value!r} does not fit this model, which was trained by flow "
+            f"matching; choose one of {', '.join(fitting)}.",
+            field="sampler",
+        )
+    allowed = schedules_for(sampler, flow=flow)
     if schedule not in allowed:
         raise RequestError(
             f"Schedule {schedule.value!r} does not exist for sampler {sampler.value!r}; "
@@ -113,13 +162,13 @@ def check_schedule(sampler: Sampler, schedule: Schedule) -> None:
         )
 
 
-def check_steps(sampler: Sampler, steps: int) -> None:
-    """RequestError when the sampler cannot take so many steps."""
+def check_steps(sampler: Sampler, steps: int, field: str = "steps") -> None:
+    """RequestError at that field when the sampler cannot take so many steps."""
     most = SAMPLERS[sampler].most_steps
     if most is not None and steps > most:
         raise RequestError(
             f"Sampler {sampler.value!r} takes at most {most} steps, but is asked for {steps}.",
-            field="steps",
+            field=field,
         )
 
 
@@ -129,16 +178,19 @@ def build_scheduler(
     config: Mapping[str, Any],
     steps: int,
     device: Any = "cpu",
+    flow: Flow | None = None,
 ) -> Any:
     """A fresh diffusers scheduler for a sampler and schedule, with its timesteps set.
 
     config: the model's own scheduler configuration, which fixes betas and prediction type.
-    Raises RequestError when they do not go together.
+    flow: for a model trained by flow matching. Raises RequestError when they do not go together.
     """
     import diffusers
 
-    check_schedule(sampler, schedule)
+    check_sampler(sampler, schedule, flow=flow is not None)
     check_steps(sampler, steps)
+    if flow is not None:
+        return _flow_scheduler(sampler, _spaced(schedule, config, steps, flow), steps, device)
     entry = SAMPLERS[sampler]
     choice: Mapping[str, object] = {**_SIGMAS, **_TRAILING}.get(schedule, {})
     if steps == 1:
@@ -159,6 +211,60 @@ def build_scheduler(
     if hasattr(scheduler, "set_begin_index"):
         # Found by its value, the first timestep would be missed where two are the same.
         scheduler.set_begin_index(0)
+    return scheduler
+
+
+def _spaced(schedule: Schedule, config: Mapping[str, Any], steps: int, flow: Flow) -> Any:
+    """The model's own scheduler with its noise levels spaced.
+
+    Source: Esser et al. 2024 (arXiv 2403.03206), section 5.3.2, for the shift; for the one that
+    grows with the size, diffusers' FluxPipeline.
+    """
+    import diffusers
+    import numpy
+
+    scheduler_class = getattr(diffusers, _SPACING)
+    choice = {key: value for key, value in _SIGMAS.get(schedule, {}).items() if "use_" in key}
+    known = inspect.signature(scheduler_class).parameters
+    cleared = {} if schedule is Schedule.AUTOMATIC else _CLEARED
+    # Its stochastic variant draws noise that no seed fixes.
+    merged = {**config, **cleared, **choice, "stochastic_sampling": False}
+    scheduler = scheduler_class(**{key: merged[key] for key in known if key in merged})
+    own = scheduler.config
+    mu = None
+    if own.use_dynamic_shifting:
+        slope = (own.max_shift - own.base_shift) / (own.max_image_seq_len - own.base_image_seq_len)
+        mu = own.base_shift + slope * (flow.patches - own.base_image_seq_len)
+    trailing = flow.trailing or schedule is Schedule.SGM_UNIFORM
+    sigmas = numpy.linspace(1.0, 1 / steps, steps) if trailing or steps == 1 else None
+    scheduler.set_timesteps(steps, sigmas=sigmas, mu=mu)
+    return scheduler
+
+
+def _flow_scheduler(sampler: Sampler, spacing: Any, steps: int, device: Any) -> Any:
+    """The sampler's scheduler at the noise levels of another one."""
+    import diffusers
+
+    entry = SAMPLERS[sampler]
+    sigmas = spacing.sigmas.to("cpu")
+    if entry.flow == _SPACING:
+        scheduler = spacing
+    else:
+        scheduler_class = getattr(diffusers, entry.flow)
+        known = inspect.signature(scheduler_class).parameters
+        flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        fixed = {**entry.fixed, **flow, "num_train_timesteps": spacing.config.num_train_timesteps}
+        scheduler = scheduler_class(**{key: fixed[key] for key in known if key in fixed})
+        scheduler.set_timesteps(steps)
+        if "use_flow_sigmas" in known:
+            sigmas = sigmas.clamp(_NEAR, 1 - _NEAR)
+    if scheduler.order == 2:
+        # Each level but the first and the last is reached by one evaluation and left by another.
+        twice = [1, *[2] * (len(sigmas) - 2), 1]
+        sigmas = sigmas.repeat_interleave(sigmas.new_tensor(twice).long())
+    scheduler.sigmas = sigmas
+    scheduler.timesteps = (sigmas[:-1] * spacing.config.num_train_timesteps).to(device)
+    scheduler.set_begin_index(0)
     return scheduler
 
 

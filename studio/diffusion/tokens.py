@@ -14,6 +14,8 @@ from tokenizers.models import BPE
 
 from studio.diffusion.prompt import Break, parse_weights, plan
 from studio.errors import ModelError
+from studio.models.catalogue import ModelEntry
+from studio.models.families import Texts
 
 COMMA_REACH = 20
 """How many tokens back a comma may stand for a full chunk to end there rather than mid-phrase."""
@@ -78,14 +80,32 @@ def chunked(text: str, tokenize: Callable[[str], list[int]], length: int) -> lis
     return chunks
 
 
-def count(tokenizer_folder: Path, text: str, steps: int, *, composable: bool = True) -> TokenCount:
+def count_for(entry: ModelEntry, text: str, steps: int, *, composable: bool = True) -> TokenCount:
+    """The tokens of a prompt for a usable model; see `count`."""
+    family = entry.family
+    assert family is not None
+    held = family.t5_tokens - 1 if family.texts is Texts.FLUX else None
+    folder = entry.folder / family.counted
+    return count(folder, text, steps, composable=composable, held=held)
+
+
+def count(
+    tokenizer_folder: Path,
+    text: str,
+    steps: int,
+    *,
+    composable: bool = True,
+    held: int | None = None,
+) -> TokenCount:
     """The tokens of a prompt's longest variant: over schedules, alternations and parts of AND.
 
-    Reads the tokenizer's files once and no weights. limit: tokens that the chunks hold, 75 for each
-    with CLIP. Of more than COUNTED_VARIANTS texts, those with most characters are counted.
+    Reads the tokenizer's files once and no weights. held: tokens that a chunk holds between its
+    borders, if not what the tokenizer says: 75 with CLIP. limit: what all chunks hold. Of more than
+    COUNTED_VARIANTS texts, those with most characters are counted.
     Raises PromptError for what cannot be encoded, ModelError for a damaged folder.
     """
-    tokenizer, length = _tokenizer(tokenizer_folder)
+    tokenizer, own = _tokenizer(tokenizer_folder)
+    length = held or own
 
     @cache
     def tokenize(part: str) -> list[int]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from studio.errors import ModelError
-from studio.models.families import FAMILIES, Family
+from studio.models.families import Family, denoiser_of, pipelines, recognised
 from studio.models.integrity import folder_problem
 from studio.requests import Sampler
 
@@ -27,7 +27,9 @@ _Stamp = tuple[tuple[str, int, int], ...]
 class ModelEntry:
     """One model as people see it.
 
-    factor: width and height must be multiples of it, in pixels. bytes: of all weights on disk.
+    factor: pixels that a latent stands for, along a side. multiple: width and height must be
+    multiples of it. largest: side that the denoiser has places for, 0 for any. All in pixels.
+    distilled_cfg_scale: None for a model that takes none. bytes: of all weights on disk.
     problem: one sentence on why it cannot be used, or "".
     """
 
@@ -39,8 +41,11 @@ class ModelEntry:
     width: int = 0
     height: int = 0
     factor: int = 8
+    multiple: int = 8
+    largest: int = 0
     sizes: tuple[tuple[int, int], ...] = ()
     cfg_scale: float = 7.0
+    distilled_cfg_scale: float | None = None
     sampler: Sampler = Sampler.DPMPP_2M
     steps: int = 20
     bytes: int = 0
@@ -140,19 +145,21 @@ def _entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
 
 def _read_entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
     pipeline = str(_json(folder / _INDEX).get("_class_name"))
-    family = FAMILIES.get(pipeline)
+    component = denoiser_of(pipeline)
+    denoiser = _json(folder / component / "config.json") if component else {}
+    family = recognised(pipeline, denoiser)
     if family is None:
         problem = (
             f"Model {model_id!r} is a {pipeline}, which this version does not run; "
-            f"it runs {', '.join(FAMILIES)}."
+            f"it runs {', '.join(pipelines())}."
         )
         return ModelEntry(model_id, model_id, folder, embedded, problem=problem)
     card = _card(folder / _CARD)
-    unet = _json(folder / family.denoiser / "config.json")
     vae = _json(folder / "vae" / "config.json")
     factor = 2 ** (len(vae["block_out_channels"]) - 1)
-    side = int(unet["sample_size"]) * factor
-    sizes = tuple((int(w), int(h)) for w, h in card.get("sizes", _sizes(side, factor)))
+    multiple = factor * family.patch
+    side = family.side or int(denoiser["sample_size"]) * factor
+    sizes = tuple((int(w), int(h)) for w, h in card.get("sizes", _sizes(side, multiple)))
     return ModelEntry(
         id=model_id,
         title=str(card.get("title", model_id)),
@@ -162,8 +169,11 @@ def _read_entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
         width=sizes[0][0],
         height=sizes[0][1],
         factor=factor,
+        multiple=multiple,
+        largest=int(denoiser.get("pos_embed_max_size", 0)) * multiple,
         sizes=sizes,
         cfg_scale=float(card.get("cfg_scale", family.cfg_scale)),
+        distilled_cfg_scale=_distilled(card, family),
         sampler=Sampler(card.get("sampler", family.sampler)),
         steps=int(card.get("steps", family.steps)),
         bytes=sum(file.stat().st_size for file in folder.glob("*/*.safetensors")),
@@ -172,12 +182,17 @@ def _read_entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
     )
 
 
-def _sizes(side: int, factor: int) -> list[tuple[int, int]]:
+def _distilled(card: dict, family: Family) -> float | None:
+    own = family.distilled_cfg_scale
+    return None if own is None else float(card.get("distilled_cfg_scale", own))
+
+
+def _sizes(side: int, multiple: int) -> list[tuple[int, int]]:
     """Square, 4:3 and 3:2 shapes, landscape and portrait, of about the native area."""
     sizes = [(side, side)]
     for ratio in (4 / 3, 3 / 2):
-        long = round(side * ratio**0.5 / factor) * factor
-        short = round(side / ratio**0.5 / factor) * factor
+        long = round(side * ratio**0.5 / multiple) * multiple
+        short = round(side / ratio**0.5 / multiple) * multiple
         sizes += [(long, short), (short, long)]
     return sizes
 

@@ -1,6 +1,7 @@
 """Brings diffusion pipelines to the device."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studio.errors import ModelError, OutOfMemory, SettingsError
 from studio.models.catalogue import Catalogue, ModelEntry
 from studio.models.devices import Device
+from studio.models.families import denoiser_of, recognised
 from studio.models.integrity import stored_numbers
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class DiffusionLoader:
                     dtype=getattr(torch, self._device().dtype),
                     use_safetensors=True,
                     local_files_only=True,
+                    **_left_out(entry),
                 )
             pipe.to(self._device().name)
         except torch.OutOfMemoryError as error:
@@ -90,11 +93,13 @@ class DiffusionLoader:
         """The pipeline for a task ("text2image", "image2image", "inpaint") on the same weights."""
         import diffusers
 
+        family = recognised(type(model).__name__, _denoiser_config(model))
+        assert family is not None
         views = {
             "": lambda: model,
             "text2image": lambda: model,
-            "image2image": lambda: diffusers.AutoPipelineForImage2Image.from_pipe(model),
-            "inpaint": lambda: diffusers.AutoPipelineForInpainting.from_pipe(model),
+            "image2image": lambda: getattr(diffusers, family.image).from_pipe(model),
+            "inpaint": lambda: getattr(diffusers, family.inpaint).from_pipe(model),
         }
         if task not in views:
             raise ModelError(
@@ -102,6 +107,18 @@ class DiffusionLoader:
             )
         with _quiet():
             return views[task]()
+
+
+def _left_out(entry: ModelEntry) -> dict[str, None]:
+    """Text encoders that a model was saved without, which diffusers wants to be told of again."""
+    assert entry.family is not None
+    index = json.loads((entry.folder / "model_index.json").read_text(encoding="utf-8"))
+    names = (name for pair in entry.family.encoders for name in pair)
+    return {name: None for name in names if not any(index.get(name) or ())}
+
+
+def _denoiser_config(pipe: Any) -> dict[str, object]:
+    return dict(getattr(pipe, denoiser_of(type(pipe).__name__) or "").config)
 
 
 def _check_complete(entry: ModelEntry, pipe: Any) -> None:

@@ -1,52 +1,193 @@
 """Families of diffusion models: what distinguishes them, one entry each.
 
-The key is the pipeline class that a model folder names in model_index.json.
+Everything that the studio decides by family stands in this table; the code that knows a kind of
+text encoding or a kind of network is named by it and found in studio/diffusion.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
 from studio.requests import Sampler
+
+
+class Texts(StrEnum):
+    """How a family's texts become states; see studio/diffusion/texts.py."""
+
+    CLIP = "clip"
+    SD3 = "sd3"
+    FLUX = "flux"
+
+
+class Network(StrEnum):
+    """How a family's denoiser is asked; see studio/diffusion/networks.py."""
+
+    UNET = "unet"
+    SD3 = "sd3"
+    FLUX = "flux"
 
 
 @dataclass(frozen=True)
 class Family:
     """What the studio knows of a family.
 
+    key: its short name. pipeline: the class that a model folder names in model_index.json.
+    marks: values in the denoiser's configuration that tell it from others of the same class.
+    image, inpaint: classes that do those tasks with the same weights.
     encoders: pairs of component names (tokenizer, text encoder), in the order of their states.
-    denoiser: component that predicts. cfg_scale, sampler, steps: defaults where a model has none.
+    counted: the tokenizer whose chunks people count. t5_tokens: in a chunk of its T5 encoder, 0 for
+    families without one. denoiser: component that predicts.
+    flow: trained by flow matching, not as a diffusion; this decides which samplers fit.
+    trailing: its Automatic schedule ends at a step's width instead of the last noise level.
+    patch: sides of latents must be multiples of it. side: native size in pixels, 0 where the
+    denoiser's configuration names it. cfg_scale, distilled_cfg_scale (None for models that take
+    none), sampler, steps: defaults where a model has none.
     """
 
+    key: str
     name: str
     pipeline: str
+    image: str
+    inpaint: str
     encoders: tuple[tuple[str, str], ...]
-    denoiser: str
+    texts: Texts
+    network: Network
+    denoiser: str = "unet"
+    marks: Mapping[str, object] = field(default_factory=dict)
+    counted: str = "tokenizer"
+    t5_tokens: int = 0
+    flow: bool = False
+    trailing: bool = False
+    patch: int = 1
+    side: int = 0
     cfg_scale: float = 7.0
+    distilled_cfg_scale: float | None = None
     sampler: Sampler = Sampler.DPMPP_2M
     steps: int = 20
 
 
-FAMILIES: dict[str, Family] = {
-    family.pipeline: family
-    for family in (
+_CLIP = ("tokenizer", "text_encoder")
+_SECOND = ("tokenizer_2", "text_encoder_2")
+_THIRD = ("tokenizer_3", "text_encoder_3")
+
+
+def _stable_diffusion(key: str, name: str, marks: Mapping[str, object]) -> tuple[Family, Family]:
+    """The family for texts and the one whose UNet also reads the hole."""
+    shared: dict[str, Any] = {
+        "image": "StableDiffusionImg2ImgPipeline",
+        "inpaint": "StableDiffusionInpaintPipeline",
+        "encoders": (_CLIP,),
+        "texts": Texts.CLIP,
+        "network": Network.UNET,
+        "marks": marks,
+    }
+    return (
+        Family(key=key, name=name, pipeline="StableDiffusionPipeline", **shared),
         Family(
-            name="Stable Diffusion",
-            pipeline="StableDiffusionPipeline",
-            encoders=(("tokenizer", "text_encoder"),),
-            denoiser="unet",
-        ),
-        Family(
-            name="Stable Diffusion (inpainting)",
+            key=f"{key}-inpaint",
+            name=f"{name} (inpainting)",
             pipeline="StableDiffusionInpaintPipeline",
-            encoders=(("tokenizer", "text_encoder"),),
-            denoiser="unet",
-        ),
-        Family(
-            name="Stable Diffusion XL",
-            pipeline="StableDiffusionXLPipeline",
-            encoders=(("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")),
-            denoiser="unet",
-            cfg_scale=6.0,
-            steps=25,
+            **shared,
         ),
     )
-}
+
+
+def _xl(key: str, name: str, pipeline: str, encoders: tuple[tuple[str, str], ...]) -> Family:
+    return Family(
+        key=key,
+        name=name,
+        pipeline=pipeline,
+        image="StableDiffusionXLImg2ImgPipeline",
+        inpaint="StableDiffusionXLInpaintPipeline",
+        encoders=encoders,
+        texts=Texts.CLIP,
+        network=Network.UNET,
+        counted=encoders[0][0],
+        cfg_scale=6.0,
+        steps=25,
+    )
+
+
+def _flux(key: str, name: str, *, guided: bool, t5_tokens: int, steps: int) -> Family:
+    return Family(
+        key=key,
+        name=name,
+        pipeline="FluxPipeline",
+        image="FluxImg2ImgPipeline",
+        inpaint="FluxInpaintPipeline",
+        encoders=(_CLIP, _SECOND),
+        texts=Texts.FLUX,
+        network=Network.FLUX,
+        denoiser="transformer",
+        marks={"guidance_embeds": guided},
+        counted="tokenizer_2",
+        t5_tokens=t5_tokens,
+        flow=True,
+        trailing=True,
+        patch=2,
+        side=1024,
+        cfg_scale=1.0,
+        distilled_cfg_scale=3.5 if guided else None,
+        sampler=Sampler.EULER,
+        steps=steps,
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    *_stable_diffusion("sd1", "Stable Diffusion 1", {"cross_attention_dim": 768}),
+    *_stable_diffusion("sd2", "Stable Diffusion 2", {"cross_attention_dim": 1024}),
+    *_stable_diffusion("sd", "Stable Diffusion", {}),
+    _xl("sdxl", "Stable Diffusion XL", "StableDiffusionXLPipeline", (_CLIP, _SECOND)),
+    _xl(
+        "sdxl-inpaint",
+        "Stable Diffusion XL (inpainting)",
+        "StableDiffusionXLInpaintPipeline",
+        (_CLIP, _SECOND),
+    ),
+    _xl(
+        "sdxl-refiner",
+        "Stable Diffusion XL (refiner)",
+        "StableDiffusionXLImg2ImgPipeline",
+        (_SECOND,),
+    ),
+    Family(
+        key="sd3",
+        name="Stable Diffusion 3",
+        pipeline="StableDiffusion3Pipeline",
+        image="StableDiffusion3Img2ImgPipeline",
+        inpaint="StableDiffusion3InpaintPipeline",
+        encoders=(_CLIP, _SECOND, _THIRD),
+        texts=Texts.SD3,
+        network=Network.SD3,
+        t5_tokens=256,
+        denoiser="transformer",
+        flow=True,
+        patch=2,
+        cfg_scale=4.5,
+        sampler=Sampler.EULER,
+        steps=28,
+    ),
+    _flux("flux-dev", "FLUX.1 dev", guided=True, t5_tokens=512, steps=28),
+    _flux("flux-schnell", "FLUX.1 schnell", guided=False, t5_tokens=256, steps=4),
+)
+"""Of several that fit, the first is a model's family."""
+
+
+def pipelines() -> tuple[str, ...]:
+    """The pipeline classes that some family has, each once."""
+    return tuple(dict.fromkeys(family.pipeline for family in FAMILIES))
+
+
+def denoiser_of(pipeline: str) -> str | None:
+    """The component that predicts in a pipeline class; None for a class of no family."""
+    return next((each.denoiser for each in FAMILIES if each.pipeline == pipeline), None)
+
+
+def recognised(pipeline: str, denoiser: Mapping[str, object]) -> Family | None:
+    """The family of a pipeline class and its denoiser's configuration, None for an unknown one."""
+    for family in FAMILIES:
+        marks = family.marks.items()
+        if family.pipeline == pipeline and all(denoiser.get(k) == v for k, v in marks):
+            return family
+    return None

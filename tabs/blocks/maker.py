@@ -11,10 +11,10 @@ import gradio as gr
 from studio.diffusion import tokens
 from studio.diffusion.upscaling.choices import of_pixels, of_second_pass
 from studio.errors import AtelierError
+from studio.models.catalogue import ModelEntry
 from studio.requests import PROMPT_LIMIT, GenerationRequest, Schedule, validated
 from studio.services import Services
-from tabs.blocks import header, prompts, seed, stage
-from tabs.blocks.sampling import ALL_SCHEDULES, schedules
+from tabs.blocks import header, prompts, sampling, seed, stage
 from tabs.blocks.stage import REMEMBERED_JOBS, PageJobs
 from tabs.forms import Form, Values
 
@@ -106,8 +106,8 @@ class MakerHandlers:
             if text and len(text) > PROMPT_LIMIT:
                 return f"{len(text):,} characters; at most {PROMPT_LIMIT:,} are possible"
             try:
-                folder = self._services.catalogue.usable(model or "").folder / "tokenizer"
-                found = tokens.count(folder, text or "", steps or 1, composable=composable)
+                entry = self._services.catalogue.usable(model or "")
+                found = tokens.count_for(entry, text or "", steps or 1, composable=composable)
             except AtelierError as error:
                 return html.escape(str(error))  # it may quote the prompt
             return prompts.counter(found.tokens, found.limit)
@@ -118,10 +118,11 @@ class MakerHandlers:
         """The example that was pressed, as the prompt."""
         return str(getattr(event, "text", ""))[:200]
 
-    def choose_sampler(self, sampler: str, schedule: str) -> gr.Dropdown:
+    def choose_sampler(self, sampler: str, schedule: str, model: str) -> gr.Dropdown:
         """The schedules that the sampler can follow; the present one stays when it can."""
         with in_words():
-            allowed = schedules(validated(GenerationRequest, {"sampler": sampler}).sampler)
+            wanted = validated(GenerationRequest, {"sampler": sampler}).sampler
+            allowed = sampling.schedules(wanted, self._services.catalogue.usable(model or ""))
         value = schedule if schedule in allowed else Schedule.AUTOMATIC.value
         return gr.Dropdown(allowed, value=value)
 
@@ -138,9 +139,14 @@ class MakerHandlers:
                 return self._services.outputs.get(made[-1]).seed
         return gr.skip()
 
-    def filled(self, fields: Mapping[str, Any]) -> list[Any]:
-        """Updates that put these values into the form, all else left as it is."""
+    def filled(self, fields: Mapping[str, Any], entry: ModelEntry | None = None) -> list[Any]:
+        """Updates that put these values into the form, all else left as it is.
+
+        entry: the model that they are for, if `fields` does not name it.
+        """
         updates = dict(fields)
+        if entry is None and updates.get("model") in self.usable_models():
+            entry = self._services.catalogue.get(updates["model"])
         if "model" in updates:
             # With the list of today: a model that was added since the start can be chosen at once.
             found, wanted = header.choices(self._services), updates["model"]
@@ -152,13 +158,7 @@ class MakerHandlers:
                 updates[name] = gr.Dropdown(known, value=value)
         if updates.get("hires_sampler", "") is None:
             updates["hires_sampler"] = ""
-        if {"sampler", "schedule"} & set(updates):
-            # A schedule on its own is checked against its sampler when the job is submitted.
-            allowed = schedules(updates["sampler"]) if "sampler" in updates else ALL_SCHEDULES
-            value = updates.get("schedule", Schedule.AUTOMATIC.value)
-            updates["schedule"] = gr.Dropdown(
-                allowed, value=value if value in allowed else Schedule.AUTOMATIC.value
-            )
+        sampling.fitted(updates, entry)
         return self._view.form.updates(updates)
 
     def usable_models(self) -> list[str]:
@@ -242,7 +242,7 @@ def wire_controls(view: MakerView, handlers: MakerHandlers) -> None:
     words.examples.choose(handlers.example, None, [words.prompt], **SILENT)
     fields["sampler"].input(
         handlers.choose_sampler,
-        [fields["sampler"], fields["schedule"]],
+        [fields["sampler"], fields["schedule"], fields["model"]],
         [fields["schedule"]],
         **SILENT,
     )

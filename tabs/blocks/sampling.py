@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.diffusion.samplers import SAMPLERS
+from studio.diffusion.samplers import samplers_for, schedules_for
 from studio.diffusion.upscaling.choices import of_second_pass
 from studio.models.catalogue import ModelEntry
 from studio.models.upscalers import UpscalerShelf
@@ -13,20 +13,22 @@ from tabs.blocks import seed
 from tabs.forms import slider
 
 ALL_SCHEDULES = [schedule.value for schedule in Schedule]
+_USUAL_DISTILLED = 3.5
+"""What the slider shows before a model that takes it is chosen."""
 
 
 def build(entry: ModelEntry, ids: str) -> dict[str, Any]:
     """Sampler, schedule, steps and CFG by field name; ids: what element ids begin with."""
     with gr.Row():
         sampler = gr.Dropdown(
-            [each.value for each in Sampler],
+            samplers(entry),
             value=entry.sampler.value,
             label="Sampler",
             min_width=150,
             elem_id=f"{ids}sampler",
         )
         schedule = gr.Dropdown(
-            schedules(entry.sampler),
+            schedules(entry.sampler, entry),
             value=Schedule.AUTOMATIC.value,
             label="Schedule",
             min_width=130,
@@ -37,7 +39,54 @@ def build(entry: ModelEntry, ids: str) -> dict[str, Any]:
         "schedule": schedule,
         "steps": slider("steps", entry.steps, 1, elem_id=f"{ids}steps"),
         "cfg_scale": slider("cfg_scale", entry.cfg_scale, 0.5, elem_id=f"{ids}cfg"),
+        "distilled_cfg_scale": slider(
+            "distilled_cfg_scale",
+            entry.distilled_cfg_scale or _USUAL_DISTILLED,
+            0.1,
+            label="Distilled CFG scale",
+            visible=entry.distilled_cfg_scale is not None,
+            elem_id=f"{ids}distilled-cfg",
+        ),
     }
+
+
+def of_model(entry: ModelEntry) -> dict[str, Any]:
+    """The model's own defaults for the same, by field name."""
+    return {
+        "cfg_scale": entry.cfg_scale,
+        "distilled_cfg_scale": entry.distilled_cfg_scale,
+        "steps": entry.steps,
+        "sampler": entry.sampler.value,
+    }
+
+
+def fitted(updates: dict[str, Any], entry: ModelEntry | None) -> None:
+    """Make of new values for the same what the controls can show.
+
+    entry: the model that they are for, None where nobody knows.
+    """
+    if "distilled_cfg_scale" in updates:
+        value = updates.pop("distilled_cfg_scale")
+        if entry is not None:
+            shown = entry.distilled_cfg_scale is not None
+            known = value if value is not None else entry.distilled_cfg_scale
+            updates["distilled_cfg_scale"] = gr.Slider(
+                value=known or _USUAL_DISTILLED, visible=shown
+            )
+        elif value is not None:
+            updates["distilled_cfg_scale"] = value
+    sampler = updates.get("sampler")
+    if sampler is None and "schedule" not in updates:
+        return
+    # A schedule on its own is checked against its sampler when the job is submitted.
+    allowed = ALL_SCHEDULES if sampler is None else schedules(sampler, entry)
+    value = updates.get("schedule", Schedule.AUTOMATIC.value)
+    kept = value if value in allowed else Schedule.AUTOMATIC.value
+    updates["schedule"] = gr.Dropdown(allowed, value=kept)
+    if sampler is not None:
+        fitting = samplers(entry)
+        own = entry.sampler.value if entry is not None else sampler
+        updates["sampler"] = gr.Dropdown(fitting, value=sampler if sampler in fitting else own)
 
 
 def build_batches(ids: str) -> dict[str, Any]:
@@ -100,6 +149,15 @@ def build_files() -> dict[str, Any]:
     }
 
 
-def schedules(sampler: str) -> list[str]:
-    """Schedules that a sampler can follow."""
-    return [schedule.value for schedule in SAMPLERS[Sampler(sampler)].schedules]
+def samplers(entry: ModelEntry | None) -> list[str]:
+    """Samplers that fit a model, all of them where none is known."""
+    return [each.value for each in samplers_for(flow=_flow(entry))]
+
+
+def schedules(sampler: str, entry: ModelEntry | None) -> list[str]:
+    """Schedules that a sampler can follow with a model."""
+    return [each.value for each in schedules_for(Sampler(sampler), flow=_flow(entry))]
+
+
+def _flow(entry: ModelEntry | None) -> bool:
+    return entry is not None and entry.family is not None and entry.family.flow

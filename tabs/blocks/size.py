@@ -28,11 +28,11 @@ def build(entry: ModelEntry) -> Size:
     )
     with gr.Row(elem_classes="at-inline"):
         width = slider(
-            "width", entry.width, entry.factor, min_width=110, buttons=[], elem_id="at-width"
+            "width", entry.width, entry.multiple, min_width=110, buttons=[], elem_id="at-width"
         )
         swap = gr.Button("Swap", min_width=60, elem_id="at-swap")
         height = slider(
-            "height", entry.height, entry.factor, min_width=110, buttons=[], elem_id="at-height"
+            "height", entry.height, entry.multiple, min_width=110, buttons=[], elem_id="at-height"
         )
     return Size(presets, width, height, swap)
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from studio.errors import AtelierError
 from studio.requests import STORED
+from tabs.blocks import sampling
 from tabs.blocks.maker import MakerHandlers, MakerView, in_words, picture_id
 from tabs.blocks.stage import PageJobs
 from tabs.forms import Values
@@ -63,12 +64,7 @@ class SourcedHandlers(MakerHandlers):
         """The model's own defaults and examples; the size is the picture's."""
         with in_words():
             entry = self._services.catalogue.usable(model)
-        defaults = {
-            "cfg_scale": entry.cfg_scale,
-            "steps": entry.steps,
-            "sampler": entry.sampler.value,
-        }
-        return [*self.filled(defaults), list(entry.examples)]
+        return [*self.filled(sampling.of_model(entry), entry), list(entry.examples)]
 
     def taken(self, event: gr.EventData, without: set[str]) -> tuple[str, dict[str, Any]]:
         """A saved picture as an input, by its hash, and its settings but for those named."""

@@ -1,14 +1,16 @@
 """Runs the work function of pictures and keeps all that it does, in memory."""
 
+import functools
 import io
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from studio.context import ModelSpec, Signal
@@ -125,3 +127,22 @@ def clean_environment(patch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ATELIER_"):
             patch.delenv(name)
+
+
+@contextmanager
+def recorded(scheduler_class: type) -> Iterator[list[torch.Tensor]]:
+    """All latents that schedulers of a class give while the block runs."""
+    original = scheduler_class.step
+    seen: list[torch.Tensor] = []
+
+    @functools.wraps(original)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        seen.append(result[0].clone())
+        return result
+
+    scheduler_class.step = step
+    try:
+        yield seen
+    finally:
+        scheduler_class.step = original

@@ -8,15 +8,10 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from studio.diffusion.conditioning import (
-    CHUNK_LIMIT,
-    Encoders,
-    PromptStates,
-    encode,
-    pad_together,
-    weigh,
-)
-from studio.diffusion.prompt import plan
+from studio.diffusion import conditioning
+from studio.diffusion.clip import ClipTexts, Encoders
+from studio.diffusion.conditioning import CHUNK_LIMIT, TextStates, pad_together, weigh
+from studio.diffusion.prompt import PromptPlan, plan
 from studio.errors import PromptError, RequestError
 
 MODELS = Path(__file__).parents[2] / "assets" / "models"
@@ -87,6 +82,16 @@ def xl_pipe(xl: Encoders) -> StableDiffusionXLPipeline:
         scheduler=None,
         add_watermarker=False,
     )
+
+
+def encode(encoders: Encoders, text: str, clip_skip: int = 1) -> TextStates:
+    return conditioning.encode(ClipTexts(encoders), text, clip_skip)
+
+
+def prompt_states(
+    encoders: Encoders, wanted: PromptPlan, clip_skip: int = 1
+) -> conditioning.PromptStates:
+    return conditioning.PromptStates(ClipTexts(encoders), wanted, clip_skip)
 
 
 def unescaped(prompt: str) -> str:
@@ -247,7 +252,7 @@ def test_too_many_chunks_are_refused(sd: Encoders) -> None:
     with pytest.raises(PromptError, match="chunks of tokens"):
         encode(sd, "BREAK " * (CHUNK_LIMIT + 1))
     with pytest.raises(PromptError, match="chunks of tokens"):
-        PromptStates(sd, plan("[a|b]" + "BREAK x " * (CHUNK_LIMIT * 2 // 3), 4))
+        prompt_states(sd, plan("[a|b]" + "BREAK x " * (CHUNK_LIMIT * 2 // 3), 4))
 
 
 # --- plans --------------------------------------------------------------------------------------
@@ -258,7 +263,7 @@ def test_a_plan_encodes_each_text_once(sd: Encoders) -> None:
     calls: list[int] = []
     handle = encoder.register_forward_hook(lambda *_: calls.append(1))
     try:
-        states = PromptStates(sd, plan("a [red|blue] cat AND a dog :0.5", 20))
+        states = prompt_states(sd, plan("a [red|blue] cat AND a dog :0.5", 20))
     finally:
         handle.remove()
     assert len(calls) == 4  # red, blue, dog and the empty prompt
@@ -271,7 +276,7 @@ def test_a_plan_encodes_each_text_once(sd: Encoders) -> None:
 
 
 def test_a_plan_uses_its_clip_skip(sd: Encoders) -> None:
-    states = PromptStates(sd, plan("a cat", 5), clip_skip=2)
+    states = prompt_states(sd, plan("a cat", 5), clip_skip=2)
     assert torch.equal(states.at(1)[0][1].embeds, encode(sd, "a cat", 2).embeds)
     assert torch.equal(states.empty.embeds, encode(sd, "", 2).embeds)
 
@@ -285,8 +290,8 @@ def test_padding_appends_empty_chunks(xl: Encoders) -> None:
         padded[0].embeds, torch.cat([short.embeds, empty.embeds, empty.embeds], dim=1)
     )
     assert padded[0].pooled is short.pooled
-    assert padded[1] is long
-    assert pad_together([short], empty) == [short]
+    assert torch.equal(padded[1].embeds, long.embeds)
+    assert torch.equal(pad_together([short], empty)[0].embeds, short.embeds)
 
 
 class Terse:

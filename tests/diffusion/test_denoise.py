@@ -1,8 +1,6 @@
 """The loop against diffusers' own pipelines, latents by latents, and the parts it is made of."""
 
-import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from recorder import Studio, clean_environment
-from tiny_models import tiny_xl
+from recorder import Studio, clean_environment, recorded
+from tiny_models import tiny_model
 
+from studio.diffusion.clip import ClipTexts
 from studio.diffusion.denoise import Step, denoise, predicted_clean
 from studio.diffusion.guidance import Conditions, PromptGuidance, guided
 from studio.diffusion.noise import Seeds, draw
@@ -42,25 +41,6 @@ REFERENCES: dict[Sampler, tuple[str, dict[str, Any]]] = {
     Sampler.LCM: ("LCMScheduler", {}),
 }
 """What a user of diffusers would put into a pipeline, written out without our table."""
-
-
-@contextmanager
-def recorded(scheduler_class: type) -> Iterator[list[torch.Tensor]]:
-    """All latents that schedulers of a class give while the block runs."""
-    original = scheduler_class.step
-    seen: list[torch.Tensor] = []
-
-    @functools.wraps(original)
-    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
-        seen.append(result[0].clone())
-        return result
-
-    scheduler_class.step = step
-    try:
-        yield seen
-    finally:
-        scheduler_class.step = original
 
 
 def reference(
@@ -144,7 +124,7 @@ def xl_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Services whose data folder holds the tiny XL model."""
     folder = tmp_path_factory.mktemp("xl")
     embedded = Catalogue(Path("/nonexistent")).get("")
-    tiny_xl(folder / "models" / "tiny-xl", embedded.folder / "tokenizer")
+    tiny_model("sdxl", folder / "models" / "tiny-xl", embedded.folder / "tokenizer")
     with pytest.MonkeyPatch.context() as patch:
         clean_environment(patch)
         built = build_services(Settings(data_dir=folder, device="cpu", dtype="float32"))
@@ -288,9 +268,9 @@ def test_guidance_adds_up_the_parts_by_weight() -> None:
 def test_each_step_has_its_own_conditions_for_any_number_of_steps(studio: Studio) -> None:
     """15 / 22 * 22 is less than 15 to a computer, and yet it is step 16 that follows."""
     with studio.borrow() as pipe:
-        encoders = [(pipe.tokenizer, pipe.text_encoder)]
+        texts = ClipTexts([(pipe.tokenizer, pipe.text_encoder)])
         for steps in (22, 49, 150):
-            guidance = PromptGuidance(encoders, GenerationRequest(prompt="[a|b]", steps=steps))
+            guidance = PromptGuidance(texts, GenerationRequest(prompt="[a|b]", steps=steps))
             states = [guidance.at(i / steps).embeds[1] for i in range(steps)]
             assert not torch.equal(states[0], states[1])
             for i, state in enumerate(states):
@@ -301,9 +281,8 @@ def test_both_evaluations_of_a_step_have_the_same_conditions(studio: Studio) -> 
     """Heun asks 2n - 1 times in n steps."""
     steps = 8
     with studio.borrow() as pipe:
-        guidance = PromptGuidance(
-            [(pipe.tokenizer, pipe.text_encoder)], GenerationRequest(prompt="[a|b]", steps=steps)
-        )
+        texts = ClipTexts([(pipe.tokenizer, pipe.text_encoder)])
+        guidance = PromptGuidance(texts, GenerationRequest(prompt="[a|b]", steps=steps))
         count = 2 * steps - 1
         states = [guidance.at(i / count).embeds[1] for i in range(count)]
     for i in range(count):

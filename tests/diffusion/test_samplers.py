@@ -15,7 +15,7 @@ from PIL import Image
 from studio.diffusion.denoise import Step, denoise
 from studio.diffusion.guidance import Conditions
 from studio.diffusion.resolve import resolve_generation
-from studio.diffusion.samplers import SAMPLERS, build_scheduler, check_schedule, check_steps
+from studio.diffusion.samplers import SAMPLERS, build_scheduler, check_sampler, check_steps
 from studio.errors import RequestError
 from studio.models.catalogue import Catalogue
 from studio.models.upscalers import UpscalerShelf
@@ -159,7 +159,7 @@ def test_noise_ends_at_zero_or_at_the_least_of_the_model(sampler: Sampler) -> No
 def test_schedules_that_a_sampler_lacks_are_refused_at_the_field(sampler: Sampler) -> None:
     for schedule in set(Schedule) - set(SAMPLERS[sampler].schedules):
         with pytest.raises(RequestError, match="choose one of Automatic") as caught:
-            check_schedule(sampler, schedule)
+            check_sampler(sampler, schedule, flow=False)
         assert caught.value.field == "schedule"
         with pytest.raises(RequestError):
             build_scheduler(sampler, schedule, CONFIGS["PNDM leading"], 10)

@@ -182,8 +182,8 @@ DAMAGES = {
     "empty scheduler": (empty("scheduler"), "scheduler/ is empty"),
     "missing config": (remove("text_encoder/config.json"), "text_encoder/config.json is missing"),
     "unknown pipeline": (
-        edited("model_index.json", _class_name="FluxPipeline"),
-        "is a FluxPipeline, which this version does not run",
+        edited("model_index.json", _class_name="KolorsPipeline"),
+        "is a KolorsPipeline, which this version does not run",
     ),
     "no pipeline named": (edited("model_index.json", _class_name=None), "is a None"),
     "pipeline of nonsense": (edited("model_index.json", _class_name={"a": [1]}), "is a {'a'"),

@@ -19,7 +19,7 @@ UNUSED = {"kind", "width", "height", "batch_size", "batch_count"} | {
     "variation_seed",
     "variation_strength",
 }
-MODELS_OWN = {"steps", "cfg_scale"}
+MODELS_OWN = {"steps", "cfg_scale", "distilled_cfg_scale"}
 FIELDS = sorted(set(UpscaleRequest.model_fields) - UNUSED)
 
 

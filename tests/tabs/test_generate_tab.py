@@ -220,10 +220,12 @@ def test_choosing_a_model_brings_its_sizes_and_defaults(services, parts, handler
         "width": entry.width,
         "height": entry.height,
         "cfg_scale": entry.cfg_scale,
+        "distilled_cfg_scale": 3.5,
         "steps": entry.steps,
         "sampler": entry.sampler,
         "schedule": "Automatic",
     }
+    assert not changed["distilled_cfg_scale"].visible
     assert presets.choices == size.choices(entry)
     assert examples == list(entry.examples)
 
@@ -244,7 +246,7 @@ def test_choosing_a_damaged_model(settings, services, parts, handlers, embedded_
 
 @pytest.mark.parametrize("sampler", list(Sampler))
 def test_a_sampler_offers_just_the_schedules_it_can_follow(handlers, sampler):
-    update = handlers.choose_sampler(sampler.value, Schedule.KARRAS.value)
+    update = handlers.choose_sampler(sampler.value, Schedule.KARRAS.value, "")
     offered = [value for _, value in update.choices]
     assert offered == [schedule.value for schedule in SAMPLERS[sampler].schedules]
     assert update.value == ("Karras" if "Karras" in offered else "Automatic")
@@ -253,7 +255,7 @@ def test_a_sampler_offers_just_the_schedules_it_can_follow(handlers, sampler):
 @pytest.mark.parametrize("sampler", ["Sampler 3000", "", None, 7])
 def test_a_sampler_that_does_not_exist(handlers, sampler):
     with pytest.raises(gr.Error, match="Sampler must be 'DDPM', 'DDIM'"):
-        handlers.choose_sampler(sampler, "Automatic")
+        handlers.choose_sampler(sampler, "Automatic", "")
 
 
 def test_an_example_becomes_the_prompt(handlers):

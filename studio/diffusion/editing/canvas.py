@@ -1,6 +1,6 @@
 """What an edit works on, from the source and the mask to arrays that the model can take.
 
-All of it is plain arithmetic on pixels; nothing here knows of a model but its factor.
+All of it is plain arithmetic on pixels; nothing here knows of a model but its sizes.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from PIL import Image
 from studio.diffusion.editing import ground, masks
 from studio.diffusion.editing.blend import blended
 from studio.diffusion.editing.masks import Box
+from studio.diffusion.sizes import check_side
 from studio.errors import RequestError
 from studio.models.catalogue import ModelEntry
 from studio.requests import EditRequest, InpaintArea, MaskedContent, MaskMode, Resize
@@ -26,7 +27,7 @@ class Canvas:
     as 0 or 255 and as 0 to 1, both None for all of it. box: the part that is worked on. work,
     work_hole, work_soft: that part at the model's size. filled: the same with its hole filled from
     around, if that was asked for. inner: width and height of `work` without what was added to
-    reach the model's factor. given: the source before it was resized, for resizing as latents.
+    reach the model's multiple. given: the source before it was resized, for resizing as latents.
     """
 
     source: np.ndarray
@@ -62,7 +63,7 @@ def prepare(
 ) -> Canvas:
     """The canvas of a request; RequestError when mask and source do not fit or are too large.
 
-    entry: the model, whose factor and own size fix what a part is worked on at.
+    entry: the model, whose multiple, own size and largest side fix what is worked on at once.
     """
     given = np.asarray(source.convert("RGB"))
     hole = None if mask is None else _fitting(mask, source)
@@ -77,10 +78,13 @@ def prepare(
             hole = ground.fitted(as_picture, width, height, request.resize)[..., 0]
     picture, hole = _extended(request, picture, hole)
     if hole is None:
-        return _whole(request, picture, given, entry.factor)
-    hole = _adjusted(request, hole)
-    asked = (request.width or entry.width, request.height or entry.height)
-    return _masked(request, picture, hole, (entry.factor, asked if only_masked else None))
+        canvas = _whole(request, picture, given, entry.multiple)
+    else:
+        hole = _adjusted(request, hole)
+        asked = (request.width or entry.width, request.height or entry.height)
+        canvas = _masked(request, picture, hole, (entry.multiple, asked if only_masked else None))
+    check_side("width", max(canvas.size), entry)
+    return canvas
 
 
 def _fitting(mask: Image.Image, source: Image.Image) -> np.ndarray:
@@ -130,10 +134,10 @@ def _adjusted(request: EditRequest, hole: np.ndarray) -> np.ndarray:
     return hole
 
 
-def _whole(request: EditRequest, picture: np.ndarray, given: np.ndarray, factor: int) -> Canvas:
+def _whole(request: EditRequest, picture: np.ndarray, given: np.ndarray, multiple: int) -> Canvas:
     height, width = picture.shape[:2]
     _check_side(width, height)
-    work = ground.padded(picture, factor)
+    work = ground.padded(picture, multiple)
     as_latents = request.resize is Resize.LATENT and picture.shape != given.shape
     return Canvas(
         source=picture,
@@ -154,14 +158,14 @@ def _masked(
     hole: np.ndarray,
     model: tuple[int, tuple[int, int] | None],
 ) -> Canvas:
-    """model: its factor, and the size to work on the framed hole at; None to work on all."""
-    factor, asked = model
+    """model: its multiple, and the size to work on the framed hole at; None to work on all."""
+    multiple, asked = model
     height, width = picture.shape[:2]
     soft = masks.feathered(hole, request.feather)
     box, inner = Box(0, 0, width, height), (width, height)
     if asked:
         box = masks.frame(soft, request.padding, asked[0] / asked[1])
-        inner = _working_size(box.size, asked, factor)
+        inner = _working_size(box.size, asked, multiple)
     _check_side(*inner)
     part, part_hole, part_soft = box.of(picture), box.of(hole), box.of(soft)
     part = np.ascontiguousarray(part)
@@ -171,22 +175,22 @@ def _masked(
         hole=hole,
         soft=soft,
         box=box,
-        work=_work(part, inner, factor),
-        work_hole=ground.padded(masks.resized(part_hole, *inner), factor),
-        work_soft=ground.padded(masks.resized(part_soft, *inner), factor),
+        work=_work(part, inner, multiple),
+        work_hole=ground.padded(masks.resized(part_hole, *inner), multiple),
+        work_soft=ground.padded(masks.resized(part_soft, *inner), multiple),
         inner=inner,
-        filled=_work(ground.filled(part, part_hole), inner, factor) if fills else None,
+        filled=_work(ground.filled(part, part_hole), inner, multiple) if fills else None,
     )
 
 
-def _work(part: np.ndarray, inner: tuple[int, int], factor: int) -> np.ndarray:
-    return ground.padded(ground.resized(part, *inner), factor)
+def _work(part: np.ndarray, inner: tuple[int, int], multiple: int) -> np.ndarray:
+    return ground.padded(ground.resized(part, *inner), multiple)
 
 
-def _working_size(part: tuple[int, int], asked: tuple[int, int], factor: int) -> tuple[int, int]:
-    """The part's shape at about as many pixels as were asked for, in multiples of the factor."""
+def _working_size(part: tuple[int, int], asked: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The part's shape at about as many pixels as were asked for, in multiples of the multiple."""
     scale = (asked[0] * asked[1] / (part[0] * part[1])) ** 0.5
-    wide, high = (max(factor, round(side * scale / factor) * factor) for side in part)
+    wide, high = (max(multiple, round(side * scale / multiple) * multiple) for side in part)
     return wide, high
 
 

@@ -16,8 +16,9 @@ from studio.diffusion.editing.encode import beside, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.editing.hold import Hold, free_latents, hold_at
 from studio.diffusion.noise import Seeds
+from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, late_scheduler, memory_in_words, tell_missing_networks
+from studio.diffusion.run import Run, memory_in_words, tell_missing_networks
 from studio.diffusion.samplers import executed
 from studio.models.catalogue import Catalogue
 from studio.requests import EditRequest, MaskedContent
@@ -50,8 +51,10 @@ class Editing:
             context.check()
             tell_missing_networks(request, context)
             steps = executed(request.steps, request.strength)
-            evaluations = len(steps_of(late_scheduler(request, pipe, request.strength)))
-            run = Run.prepare(request, entry, pipe, canvas.size, (steps, evaluations))
+            painter = Painter(entry, pipe)
+            scheduler = painter.scheduler(request, canvas.size, request.strength)
+            evaluations = len(steps_of(scheduler))
+            run = Run.prepare(request, painter, canvas.size, (steps, evaluations))
             edit = _Edit.prepare(run, request, canvas)
             for batch in range(run.batches):
                 self._batch(edit, batch, context)
@@ -71,7 +74,7 @@ class Editing:
         if edit.request.strength == 0:
             return [Image.fromarray(canvas.source)] * len(seeds)
         noise, generators = run.noise(seeds)
-        scheduler = late_scheduler(edit.request, run.pipe, edit.request.strength)
+        scheduler = run.scheduler(edit.request.strength)
         hold = edit.hold(noise)
         latents = denoise(
             run.predict(edit.beside),
@@ -107,7 +110,7 @@ class _Edit:
 
     @classmethod
     def prepare(cls, run: Run, request: EditRequest, canvas: Canvas) -> "_Edit":
-        pipe, factor = run.pipe, run.entry.factor
+        pipe, factor = run.pipe, run.factor
         latents = _latents_of_work(canvas, pipe, factor)
         start_from, free = latents, None
         if canvas.work_hole is not None and canvas.work_soft is not None:

@@ -27,7 +27,8 @@ def beside(
 
     hole: (h, w), 255 where it is; None for all of the picture.
     """
-    if pipe.unet.config.in_channels != INPAINTING_CHANNELS:
+    unet = getattr(pipe, "unet", None)
+    if unet is None or unet.config.in_channels != INPAINTING_CHANNELS:
         return None
     if hole is None:
         hole = np.full(pixels.shape[:2], 255, "u1")

@@ -83,8 +83,8 @@ def filled(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(known > 0, picture, result.clip(0, 255).round()).astype("u1")
 
 
-def padded(picture: np.ndarray, factor: int) -> np.ndarray:
-    """Mirrored at the right and the bottom up to multiples of the model's factor."""
+def padded(picture: np.ndarray, multiple: int) -> np.ndarray:
+    """Mirrored at the right and the bottom up to multiples of the model's multiple."""
     height, width = picture.shape[:2]
-    edges = ((0, -height % factor), (0, -width % factor), (0, 0))[: picture.ndim]
+    edges = ((0, -height % multiple), (0, -width % multiple), (0, 0))[: picture.ndim]
     return np.pad(picture, edges, "symmetric") if any(map(any, edges)) else picture

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from studio.diffusion.denoise import noised_at
 from studio.requests import Curve
 
 
@@ -75,7 +76,7 @@ class Hold:
                 return latents
             known = source
             if done < len(timesteps):
-                known = scheduler.add_noise(source, self.noise, timesteps[done].expand(len(source)))
+                known = noised_at(scheduler, source, self.noise, timesteps[done])
             return torch.lerp(latents, known.to(latents), weight.to(latents))
 
         return mix

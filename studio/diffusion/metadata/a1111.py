@@ -32,7 +32,7 @@ _USED = {
     *("Steps", "Sampler", "Schedule type", "Scheduler", "CFG scale", "Seed", "Size-1", "Size-2"),
     *("Model", "Model hash", "Variation seed", "Variation seed strength", "Clip skip", "RNG"),
     *("Version", "Lora hashes", "Lora weights", "User", "Hashes", "TI hashes", "TI"),
-    *("Batch size", "Batch pos", "Raw prompt", "Raw negative prompt"),
+    *("Distilled CFG Scale", "Batch size", "Batch pos", "Raw prompt", "Raw negative prompt"),
 }
 
 
@@ -53,6 +53,7 @@ def load(text: str) -> Imported:
         # The sampler's own spacing is what a text without a schedule was made with.
         draft.fields.setdefault("schedule", Schedule.AUTOMATIC)
     draft.put("cfg_scale", fields.get("CFG scale"))
+    draft.put("distilled_cfg_scale", fields.get("Distilled CFG Scale"))
     draft.put("seed", fields.get("Seed"))
     draft.put_size(fields.get("Size-1"), fields.get("Size-2"))
     draft.put("clip_skip", fields.get("Clip skip", 1))

@@ -101,6 +101,7 @@ def _sampling_fields(
 ) -> dict[str, object]:
     if isinstance(request, UpscaleRequest) and request.strength == 0:
         return {}  # nothing was sampled
+    distilled = request.distilled_cfg_scale
     varied = request.variation_strength > 0
     sized = request.width is not None and request.height is not None
     return {
@@ -108,6 +109,7 @@ def _sampling_fields(
         "Sampler": request.sampler.value,
         "Schedule type": request.schedule.value,
         "CFG scale": None if request.cfg_scale is None else _number(request.cfg_scale),
+        "Distilled CFG Scale": None if distilled is None else _number(distilled),
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}" if sized else None,
         "Model hash": model_hash or None,

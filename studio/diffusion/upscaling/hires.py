@@ -17,24 +17,24 @@ from studio.diffusion.editing.encode import blank, encoded
 from studio.diffusion.noise import Seeds
 from studio.diffusion.pace import Pace
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, late_scheduler
+from studio.diffusion.run import Run
 from studio.diffusion.samplers import SAMPLERS, executed
 from studio.diffusion.upscaling.choices import LATENT
 from studio.diffusion.upscaling.enlarge import enlarge
 from studio.requests import GenerationRequest, Schedule
 
 
-def second_request(request: GenerationRequest, factor: int) -> GenerationRequest:
+def second_request(request: GenerationRequest, multiple: int) -> GenerationRequest:
     """What the second pass is, as a request of its own.
 
-    factor: of the model; the size is rounded to its multiples.
+    multiple: of the model; the size is rounded to it.
     """
     sampler = request.hires_sampler or request.sampler
     kept = request.schedule in SAMPLERS[sampler].schedules
     return request.model_copy(
         update={
-            "width": _multiple((request.width or 0) * request.hires_scale, factor),
-            "height": _multiple((request.height or 0) * request.hires_scale, factor),
+            "width": _rounded((request.width or 0) * request.hires_scale, multiple),
+            "height": _rounded((request.height or 0) * request.hires_scale, multiple),
             "prompt": request.hires_prompt or request.prompt,
             "negative_prompt": request.hires_negative_prompt or request.negative_prompt,
             "steps": request.hires_steps or request.steps,
@@ -46,8 +46,8 @@ def second_request(request: GenerationRequest, factor: int) -> GenerationRequest
     )
 
 
-def _multiple(length: float, factor: int) -> int:
-    return max(factor, round(length / factor) * factor)
+def _rounded(length: float, multiple: int) -> int:
+    return max(multiple, round(length / multiple) * multiple)
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class SecondPass:
     @classmethod
     def after(cls, first: Run, request: GenerationRequest) -> tuple[Run, "SecondPass"]:
         """The first pass, knowing that there is a second one, and that one."""
-        pipe = first.pipe
-        again = second_request(request, first.entry.factor)
+        again = second_request(request, first.painter.entry.multiple)
         assert again.width
         assert again.height
         size = (again.width, again.height)
-        count = len(steps_of(late_scheduler(again, pipe, request.hires_strength)))
+        scheduler = first.painter.scheduler(again, size, request.hires_strength)
+        count = len(steps_of(scheduler))
         steps = executed(again.steps, request.hires_strength)
-        second = Run.prepare(again, first.entry, pipe, size, (steps, count))
+        second = Run.prepare(again, first.painter, size, (steps, count))
         # Attention grows faster than the area, the rest of the network with it.
         weight = (size[0] * size[1]) / (first.size[0] * first.size[1])
         evaluations = len(first.scheduler().timesteps)
@@ -89,9 +89,9 @@ class SecondPass:
         run = self.run
         grown = self._grown(latents, context)
         noise, generators = run.noise(seeds)
-        scheduler = late_scheduler(run.request, run.pipe, self.request.hires_strength)
+        scheduler = run.scheduler(self.request.hires_strength)
         return denoise(
-            run.predict(blank(run.pipe, run.size, run.entry.factor)),
+            run.predict(blank(run.pipe, run.size, run.factor)),
             scheduler,
             first_latents(scheduler, grown, noise, self.request.hires_strength),
             run.guidance.at,
@@ -101,7 +101,7 @@ class SecondPass:
         )
 
     def _grown(self, latents: torch.Tensor, context: Context) -> torch.Tensor:
-        size, factor = self.run.size, self.run.entry.factor
+        size, factor = self.run.size, self.run.factor
         name = self.request.hires_upscaler
         if name in LATENT:
             shape = (size[1] // factor, size[0] // factor)

@@ -16,17 +16,12 @@ from studio.diffusion.editing.ground import padded
 from studio.diffusion.guidance import Conditions, Predict
 from studio.diffusion.metadata.document import Document
 from studio.diffusion.pace import Pace
+from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
 from studio.diffusion.receipt import receipt_of_pixels
-from studio.diffusion.resolve import enlarged_size
-from studio.diffusion.run import (
-    Run,
-    late_scheduler,
-    memory_in_words,
-    packed,
-    tell_missing_networks,
-)
+from studio.diffusion.run import Run, memory_in_words, packed, tell_missing_networks
 from studio.diffusion.samplers import executed
+from studio.diffusion.sizes import enlarged_size
 from studio.diffusion.upscaling.enlarge import MODEL_TILE, enlarge
 from studio.diffusion.upscaling.tiles import Window, blended, in_windows, windows
 from studio.events import Progress
@@ -67,7 +62,8 @@ class Upscaling:
     def _redraw(self, request: UpscaleRequest, picture: np.ndarray, context: Context) -> None:
         """Paint the picture anew, tile by tile, and save it."""
         entry = self._catalogue.usable(request.model)
-        tile = (request.tile, request.tile)
+        grown = padded(picture, entry.multiple)
+        tile = (min(request.tile, grown.shape[1]), min(request.tile, grown.shape[0]))
         with (
             context.borrow(ModelSpec("diffusion", entry.id, "text2image")) as pipe,
             torch.inference_mode(),
@@ -75,10 +71,11 @@ class Upscaling:
         ):
             context.check()
             tell_missing_networks(request, context)
-            count = len(steps_of(late_scheduler(request, pipe, request.strength)))
+            painter = Painter(entry, pipe)
+            count = len(steps_of(painter.scheduler(request, tile, request.strength)))
             steps = executed(request.steps, request.strength)
-            run = Run.prepare(request, entry, pipe, tile, (steps, count))
-            redraw = _Redraw(run, request, padded(picture, entry.factor), context, count)
+            run = Run.prepare(request, painter, tile, (steps, count))
+            redraw = _Redraw(run, request, grown, context, count)
             made = redraw.picture(redraw.denoised(self._previewer))
             made = np.ascontiguousarray(made[: picture.shape[0], : picture.shape[1]])
             context.save(run.picture(Image.fromarray(made), run.seeds[0]))
@@ -137,7 +134,7 @@ class _Redraw:
     ):
         self._run, self._request, self._picture = run, request, picture
         self._context = context
-        factor = run.entry.factor
+        factor = run.factor
         pixels = (picture.shape[1], picture.shape[0])
         size = (pixels[0] // factor, pixels[1] // factor)
         tile = request.tile // factor
@@ -155,7 +152,7 @@ class _Redraw:
         run, request = self._run, self._request
         latents = self._encoded()
         noise, generators = run.noise(run.seeds, (self._picture.shape[1], self._picture.shape[0]))
-        scheduler = late_scheduler(request, run.pipe, request.strength)
+        scheduler = run.scheduler(request.strength)
         result = denoise(
             self._predict(),
             scheduler,
@@ -195,7 +192,7 @@ class _Redraw:
                 yield small, encoded(pipe, rows[:, large.left : large.left + large.width])
                 self._tell()
 
-        factor = self._run.entry.factor
+        factor = self._run.factor
         channels = pipe.vae.config.latent_channels
         shape = (1, channels, picture.shape[0] // factor, picture.shape[1] // factor)
         return blended(parts(), shape, torch.empty(0, device=pipe.device))
@@ -205,7 +202,7 @@ class _Redraw:
         run = self._run
         first = self._of_pixels[0]
         size = (first.width, first.height)
-        predict = run.sized(size).predict(blank(run.pipe, size, run.entry.factor))
+        predict = run.sized(size).predict(blank(run.pipe, size, run.factor))
 
         def tiled(latents: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
             def work(_window: Window, part: torch.Tensor) -> torch.Tensor:
@@ -221,7 +218,7 @@ class _Redraw:
         def on_step(step: Step) -> bool:
             if every and step.index % every == 0 and step.index < step.count:
                 vae: Any = run.pipe.vae
-                self._context.emit(previewer.event(vae, step.clean(), run.entry.factor, step.index))
+                self._context.emit(previewer.event(vae, step.clean(), run.factor, step.index))
             return True
 
         return on_step
