@@ -350,10 +350,12 @@ def test_a_larger_picture_keeps_more_noise_where_the_model_shifts(studio: Studio
 
 
 def test_distilled_guidance_is_kept_with_the_picture_and_comes_back(studio: Studio) -> None:
-    (picture,) = studio.make(**asked("flux-dev", distilled_cfg_scale=2.5)).pictures
+    (picture,) = studio.make(
+        **asked("flux-dev", width=64, height=64, distilled_cfg_scale=2.5)
+    ).pictures
     assert "Distilled CFG Scale: 2.5" in picture.infotext
     assert files.read_text(picture.infotext).fields["distilled_cfg_scale"] == 2.5
-    (picture,) = studio.make(**asked("sdxl", distilled_cfg_scale=2.5)).pictures
+    (picture,) = studio.make(**asked("sdxl", width=64, height=64, distilled_cfg_scale=2.5)).pictures
     assert "Distilled" not in picture.infotext
 
 
