@@ -114,7 +114,8 @@ def _label(name: str) -> str:
     sort = name.partition(":")[0]
     if sort in ("cuda", "xpu"):
         return str(getattr(torch, sort).get_device_name(name))
-    return {"cpu": f"CPU, {torch.get_num_threads()} threads", "mps": "Apple GPU"}[sort]
+    threads = torch.get_num_threads()
+    return {"cpu": f"CPU, {threads} thread{'s'[: threads > 1]}", "mps": "Apple GPU"}[sort]
 
 
 def _automatic_dtype(name: str, notes: Path) -> Dtype:

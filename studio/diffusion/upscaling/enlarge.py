@@ -81,7 +81,8 @@ def enlarge(
 ) -> np.ndarray:
     """A picture (h, w, 3) at another size, by the upscaler of that name.
 
-    on_tile: told how many of a model's tiles are done, and of how many; it may raise Cancelled.
+    on_tile: told how many of a model's tiles are done, and of how many; what it raises, such as
+    Cancelled, ends the work.
     """
     if upscaler in RESAMPLING:
         return resample(picture, size, upscaler)
@@ -94,7 +95,6 @@ def enlarge(
         def tell() -> None:
             nonlocal done
             done += 1
-            context.check()
             on_tile(done, count)
 
         for each in sizes:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.context import Context
+from studio.context import Context, Signal
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise, first_latents, steps_of
 from studio.diffusion.editing.encode import blank, encoded
@@ -22,6 +22,10 @@ from studio.diffusion.samplers import SAMPLERS, executed
 from studio.diffusion.upscaling.choices import LATENT
 from studio.diffusion.upscaling.enlarge import enlarge
 from studio.requests import GenerationRequest, Schedule
+
+
+class _Skipped(Exception):
+    """The person leaves the batch out while an upscaling model works."""
 
 
 def second_request(request: GenerationRequest, multiple: int) -> GenerationRequest:
@@ -56,6 +60,7 @@ class SecondPass:
 
     run: Run
     request: GenerationRequest
+    evaluations: int
 
     @classmethod
     def after(cls, first: Run, request: GenerationRequest) -> tuple[Run, "SecondPass"]:
@@ -74,7 +79,7 @@ class SecondPass:
         pace = Pace((evaluations + weight * count) * first.batches)
         return (
             replace(first, pace=pace, after=steps, later=weight * count),
-            cls(replace(second, pace=pace, before=first.steps, weight=weight), request),
+            cls(replace(second, pace=pace, before=first.steps, weight=weight), request, count),
         )
 
     def __call__(
@@ -87,7 +92,11 @@ class SecondPass:
     ) -> torch.Tensor | None:
         """Larger latents from those of the first pass; None when the batch is skipped."""
         run = self.run
-        grown = self._grown(latents, context)
+        try:
+            grown = self._grown(latents, context)
+        except _Skipped:
+            run.pace.leave_out(self.evaluations * run.weight)
+            return None
         noise, generators = run.noise(seeds)
         scheduler = run.scheduler(self.request.hires_strength)
         return denoise(
@@ -107,8 +116,13 @@ class SecondPass:
             shape = (size[1] // factor, size[0] // factor)
             return torch.nn.functional.interpolate(latents, shape, mode=LATENT[name])
         pictures: list[Image.Image] = decode(self.run.pipe.vae, latents)
+
+        def on_tile(_done: int, _count: int) -> None:
+            if context.check() is Signal.SKIP:
+                raise _Skipped
+
         parts = [
-            encoded(self.run.pipe, enlarge(np.asarray(each), size, name, context))
+            encoded(self.run.pipe, enlarge(np.asarray(each), size, name, context, on_tile))
             for each in pictures
         ]
         return torch.cat(parts)

@@ -7,7 +7,7 @@ import upscaler_files
 from recorder import Recorder, Studio
 from safetensors.torch import save_file
 
-from studio.context import ModelSpec
+from studio.context import ModelSpec, Signal
 from studio.diffusion.upscaling import enlarge as enlarging
 from studio.diffusion.upscaling.choices import RESAMPLING
 from studio.diffusion.upscaling.enlarge import by_model, enlarge, resample, sizes_by_model
@@ -82,14 +82,36 @@ def test_a_wish_to_stop_is_seen_at_the_next_tile(studio, shelf, picture, monkeyp
     monkeypatch.setattr(enlarging, "MODEL_OVERLAP", 4)
     seen = []
 
-    def stop():
-        seen.append(1)
-        if len(seen) == 3:
+    def stop(done, count):
+        seen.append((done, count))
+        if done == 3:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        enlarge(picture, (180, 140), "repeat", Recorder(studio.services, stop))
-    assert len(seen) == 3
+        enlarge(picture, (180, 140), "repeat", Recorder(studio.services), stop)
+    assert [done for done, _ in seen] == [1, 2, 3]
+    assert seen[0][1] > 3
+
+
+def test_a_batch_is_left_out_while_a_model_works_before_its_second_pass(studio, shelf):
+    upscaler_files.nearest(shelf / "repeat.safetensors")
+    asked = []
+
+    def skip() -> Signal:
+        asked.append(1)
+        return Signal.SKIP if len(asked) == 5 else Signal.GO_ON  # after the start and three steps
+
+    made = studio.make(
+        skip,
+        prompt="a red apple",
+        seed=3,
+        steps=3,
+        hires_scale=1.5,
+        hires_upscaler="repeat",
+        batch_count=2,
+    )
+    assert [picture.seed for picture in made.pictures] == [4]
+    assert made.progress[-1].seconds_left == pytest.approx(0, abs=1e-6)
 
 
 def test_files_that_are_no_such_model_are_refused_in_one_sentence(studio, shelf, picture):

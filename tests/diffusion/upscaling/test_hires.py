@@ -112,7 +112,7 @@ def test_its_settings_stand_in_the_file_as_other_programs_write_them(studio, tmp
     [
         ({"hires_upscaler": "waifu"}, "hires_upscaler", "There are: latent"),
         ({"width": 2048, "hires_scale": 2.5}, "hires_scale", "5,120 pixels long"),
-        ({"hires_sampler": "LCM", "hires_steps": 60}, "steps", "at most 50 steps"),
+        ({"hires_sampler": "LCM", "hires_steps": 60}, "hires_steps", "at most 50 steps"),
         ({"hires_prompt": "(x:99999)"}, "hires_prompt", "99999"),
     ],
 )
