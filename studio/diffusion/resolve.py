@@ -20,7 +20,6 @@ from studio.requests import (
     GenerationRequest,
     MaskedContent,
     PictureRequest,
-    Sampler,
     Schedule,
     UpscaleRequest,
 )
@@ -58,7 +57,13 @@ def _check_second_pass(
 ) -> None:
     check_upscaler("hires_upscaler", request.hires_upscaler, shelf, latent=True)
     if request.hires_sampler:
-        _check_sampler("hires_sampler", request.hires_sampler, Schedule.AUTOMATIC, entry)
+        assert entry.family is not None
+        check_sampler(
+            request.hires_sampler,
+            Schedule.AUTOMATIC,
+            flow=entry.family.flow,
+            field="hires_sampler",
+        )
     if side * request.hires_scale > HIRES_SIDE_LIMIT:
         raise RequestError(
             f"The second pass would be {side * request.hires_scale:,.0f} pixels long, but at most "
@@ -141,7 +146,8 @@ def _resolved(request: _Asked, entry: ModelEntry) -> _Asked:
     request = request.model_copy(
         update={name: own[name] for name in own if name not in request.model_fields_set}
     )
-    _check_sampler("sampler", request.sampler, request.schedule, entry)
+    assert entry.family is not None
+    check_sampler(request.sampler, request.schedule, flow=entry.family.flow)
     check_steps(request.sampler, request.steps)
     for field in ("prompt", "negative_prompt"):
         _check_prompt(field, request, request.steps)
@@ -161,14 +167,6 @@ def _distilled(request: PictureRequest, entry: ModelEntry) -> float | None:
     if entry.distilled_cfg_scale is None or request.distilled_cfg_scale is None:
         return entry.distilled_cfg_scale
     return request.distilled_cfg_scale
-
-
-def _check_sampler(field: str, sampler: Sampler, schedule: Schedule, entry: ModelEntry) -> None:
-    assert entry.family is not None
-    try:
-        check_sampler(sampler, schedule, flow=entry.family.flow)
-    except RequestError as error:
-        raise RequestError(str(error), field if error.field == "sampler" else error.field) from None
 
 
 def of_one_picture(request: _Asked, seed: int, variation: int) -> _Asked:

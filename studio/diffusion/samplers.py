@@ -144,14 +144,19 @@ def schedules_for(sampler: Sampler, *, flow: bool) -> tuple[Schedule, ...]:
     return tuple(Schedule) if flow else SAMPLERS[sampler].schedules
 
 
-def check_sampler(sampler: Sampler, schedule: Schedule, *, flow: bool) -> None:
-    """RequestError when the sampler does not fit the model or cannot follow the schedule."""
+def check_sampler(
+    sampler: Sampler, schedule: Schedule, *, flow: bool, field: str = "sampler"
+) -> None:
+    """RequestError when the sampler does not fit the model or cannot follow the schedule.
+
+    field: where the sampler was asked for.
+    """
     fitting = samplers_for(flow=flow)
     if sampler not in fitting:
         raise RequestError(
             f"Sampler {sampler.value!r} does not fit this model, which was trained by flow "
             f"matching; choose one of {', '.join(fitting)}.",
-            field="sampler",
+            field=field,
         )
     allowed = schedules_for(sampler, flow=flow)
     if schedule not in allowed:

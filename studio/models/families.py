@@ -120,7 +120,7 @@ def _flux(key: str, name: str, *, guided: bool, t5_tokens: int, steps: int) -> F
         texts=Texts.FLUX,
         network=Network.FLUX,
         denoiser="transformer",
-        marks={"guidance_embeds": guided},
+        marks={"guidance_embeds": True} if guided else {},
         counted="tokenizer_2",
         t5_tokens=t5_tokens,
         flow=True,

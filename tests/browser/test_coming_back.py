@@ -53,6 +53,7 @@ def test_a_new_tab_finds_the_job_of_a_closed_one(studio: StudioPage):
     assert late.stage.get_attribute("data-job") == job
     assert len(late.pictures()) == 1
     again = StudioPage(context.new_page(), studio.url, studio.watch).open()
+    expect(again.strip).to_have_count(1)  # it follows its jobs only after it knows of them
     assert again.pictures() == late.pictures()
 
 
