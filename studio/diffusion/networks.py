@@ -42,20 +42,17 @@ def predictor(network: Network, pipe: Any, seen: Seen) -> Predict:
 def _unet(pipe: Any, seen: Seen) -> Predict:
     """The UNet of Stable Diffusion 1, 2 or XL; XL is told the picture's size as well."""
     weight = pipe.unet.dtype
-    time_ids = _time_ids(pipe, seen.size)
+    time_ids = _time_ids(pipe, seen.size).to(weight)
 
     def predict(latents: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         embeds, pooled = _repeated(conditions, len(latents))
         added = None
         if pooled is not None:
             # Without guidance only the wanted half is asked for.
-            told = time_ids[-min(2, len(conditions.embeds)) :]
-            told = torch.cat([told, *[told[-1:]] * (len(conditions.embeds) - len(told))])
-            repeats = len(latents) // len(conditions.embeds)
-            added = {
-                "text_embeds": pooled,
-                "time_ids": told.to(weight).repeat_interleave(repeats, dim=0),
-            }
+            count = len(conditions.embeds)
+            told = time_ids[[0, *[1] * (count - 1)] if count > 1 else [1]]
+            repeats = len(latents) // count
+            added = {"text_embeds": pooled, "time_ids": told.repeat_interleave(repeats, dim=0)}
         if seen.beside is not None:
             latents = torch.cat([latents, seen.beside.expand(len(latents), -1, -1, -1)], dim=1)
         prediction = pipe.unet(

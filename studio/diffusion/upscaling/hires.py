@@ -18,7 +18,7 @@ from studio.diffusion.noise import Seeds
 from studio.diffusion.pace import Pace
 from studio.diffusion.preview import Previewer
 from studio.diffusion.run import Run
-from studio.diffusion.samplers import SAMPLERS, executed
+from studio.diffusion.samplers import executed, schedules_for
 from studio.diffusion.upscaling.choices import LATENT
 from studio.diffusion.upscaling.enlarge import enlarge
 from studio.requests import GenerationRequest, Schedule
@@ -28,13 +28,16 @@ class _Skipped(Exception):
     """The person leaves the batch out while an upscaling model works."""
 
 
-def second_request(request: GenerationRequest, multiple: int) -> GenerationRequest:
+def second_request(
+    request: GenerationRequest, multiple: int, *, flow: bool = False
+) -> GenerationRequest:
     """What the second pass is, as a request of its own.
 
-    multiple: of the model; the size is rounded to it.
+    multiple: of the model; the size is rounded to it. flow: whether it was trained by flow
+    matching, where every sampler follows every schedule.
     """
     sampler = request.hires_sampler or request.sampler
-    kept = request.schedule in SAMPLERS[sampler].schedules
+    kept = request.schedule in schedules_for(sampler, flow=flow)
     return request.model_copy(
         update={
             "width": _rounded((request.width or 0) * request.hires_scale, multiple),
@@ -65,7 +68,8 @@ class SecondPass:
     @classmethod
     def after(cls, first: Run, request: GenerationRequest) -> tuple[Run, "SecondPass"]:
         """The first pass, knowing that there is a second one, and that one."""
-        again = second_request(request, first.painter.entry.multiple)
+        painter = first.painter
+        again = second_request(request, painter.entry.multiple, flow=painter.family.flow)
         assert again.width
         assert again.height
         size = (again.width, again.height)

@@ -91,6 +91,14 @@ def test_the_second_pass_takes_its_own_settings_and_else_those_of_the_first():
     assert (other.steps, other.sampler, other.schedule) == (7, Sampler.DDIM, Schedule.AUTOMATIC)
 
 
+def test_the_second_pass_keeps_every_schedule_with_flow_matching():
+    request = GenerationRequest(
+        width=64, height=64, sampler=Sampler.LCM, schedule=Schedule.BETA, hires_scale=2
+    )
+    assert second_request(request, 16, flow=True).schedule is Schedule.BETA
+    assert second_request(request, 16).schedule is Schedule.AUTOMATIC
+
+
 def test_its_settings_stand_in_the_file_as_other_programs_write_them(studio, tmp_path):
     options = {"hires_scale": 1.5, "hires_steps": 2, "hires_prompt": "a pear, ripe"}
     made = studio.make(**{**APPLE, "steps": 2}, **options)
