@@ -1,6 +1,7 @@
 """One wrapper around SQLite: write-ahead log, short transactions, errors in words."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from studio.errors import StorageError
 from studio.store.migrations import migrate
 
 FILE_NAME = "atelier.db"
+
+PATIENCE = 30.0
+"""Seconds that a program waits for another one's lock."""
 
 
 class Database:
@@ -43,7 +47,7 @@ class Database:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": PATIENCE})
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
@@ -51,7 +55,7 @@ def _engine(path: Path) -> Engine:
         connection.isolation_level = None
         # SQLite's own LIKE and lower() know the case of English letters only.
         connection.create_function("fold", 1, str.casefold, deterministic=True)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -62,6 +66,20 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # Where two programs make a fresh file's log at once, SQLite refuses one of them without
+    # its own waiting: each holds what the other one waits for.
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager
