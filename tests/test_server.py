@@ -19,6 +19,10 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE_SECONDS = 6.0
+GRADIO_SECONDS = 1.9
+"""What the import of Gradio alone takes where the page is there after 2.7 s."""
+PAGE_SHARE = 2.0
+"""The server's work up to its first page, in imports of Gradio: about 1.5."""
 START_SECONDS = 90.0
 
 
@@ -113,9 +117,10 @@ def test_the_page_answers_soon_and_before_torch_is_there(serve):
     serve().answer().end(signal.SIGTERM)  # what it reads is in the system's cache now
     server = serve().answer()
     status = server.status()
-    work = psutil.Process(server.process.pid).cpu_times()
-    assert work.user + work.system <= PAGE_SECONDS
-    assert server.seconds <= PAGE_SECONDS * crowd()
+    times = psutil.Process(server.process.pid).cpu_times()
+    work, gradio = times.user + times.system, gradio_seconds()
+    assert work <= PAGE_SHARE * gradio
+    assert server.seconds <= PAGE_SECONDS * crowd() * max(1.0, gradio / GRADIO_SECONDS)
     assert not status["ready"], "torch comes after the page"
 
 
@@ -129,6 +134,13 @@ def test_the_page_is_built_without_torch(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "data")]
     run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "set()"
+
+
+def gradio_seconds() -> float:
+    """Seconds of work that the import of Gradio alone costs at the moment: a measure of speed."""
+    code = "import gradio, os; times = os.times(); print(times.user + times.system)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(run.stdout)
 
 
 def crowd() -> float:
