@@ -148,7 +148,7 @@ def _pipelines(services: Services) -> list[Callable[..., Image.Image]]:
 
     def build(kind: str) -> Callable[..., Image.Image]:
         pipe: Any = getattr(diffusers, kind).from_pretrained(
-            entry.folder, dtype=getattr(torch, device.dtype)
+            entry.path, dtype=getattr(torch, device.dtype)
         )
         pipe.to(device.name)
         pipe.set_progress_bar_config(disable=True)

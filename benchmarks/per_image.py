@@ -58,7 +58,7 @@ def _bare_loop(services: Services):  # type: ignore[no-untyped-def]
     entry = services.catalogue.usable("")
     device = services.engine.device()
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(
-        entry.folder, dtype=getattr(torch, device.dtype)
+        entry.path, dtype=getattr(torch, device.dtype)
     ).to(device.name)
     pipe.set_progress_bar_config(disable=True)
 

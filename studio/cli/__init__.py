@@ -75,7 +75,7 @@ def models(
                 "width": entry.width,
                 "height": entry.height,
                 "bytes": entry.bytes,
-                "folder": str(entry.folder),
+                "path": str(entry.path),
                 "problem": entry.problem or None,
             }
             for entry in entries

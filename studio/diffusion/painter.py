@@ -10,7 +10,7 @@ from studio.diffusion.guidance import Predict
 from studio.diffusion.networks import Seen, predictor
 from studio.diffusion.samplers import Flow, build_scheduler, executed, start_late
 from studio.diffusion.texts import texts_of
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from studio.models.families import Family
 from studio.requests import PictureRequest
 

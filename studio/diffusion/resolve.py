@@ -11,7 +11,8 @@ from studio.diffusion.samplers import check_sampler, check_steps
 from studio.diffusion.sizes import check_multiple, check_side, enlarged_size, multiple_below
 from studio.diffusion.upscaling.choices import check_upscaler
 from studio.errors import PromptError, RequestError
-from studio.models.catalogue import Catalogue, ModelEntry
+from studio.models.catalogue import Catalogue
+from studio.models.entry import ModelEntry
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
     SEED_LIMIT,

@@ -1,7 +1,7 @@
 """Which sizes a model can work at; free of torch."""
 
 from studio.errors import RequestError
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 
 
 def check_multiple(field: str, value: int, entry: ModelEntry) -> None:

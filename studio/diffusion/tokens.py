@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 
 from studio.diffusion.prompt import Break, parse_weights, plan
 from studio.errors import ModelError
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from studio.models.families import Texts
 
 COMMA_REACH = 20
@@ -85,7 +85,7 @@ def count_for(entry: ModelEntry, text: str, steps: int, *, composable: bool = Tr
     family = entry.family
     assert family is not None
     held = family.t5_tokens - 1 if family.texts is Texts.FLUX else None
-    folder = entry.folder / family.counted
+    folder = entry.tokenizer(family.counted)
     return count(folder, text, steps, composable=composable, held=held)
 
 

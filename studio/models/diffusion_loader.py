@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import ModelError, OutOfMemory, SettingsError
-from studio.models.catalogue import Catalogue, ModelEntry
+from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
+from studio.models.entry import NONSENSE, ModelEntry
 from studio.models.families import denoiser_of, recognised
+from studio.models.headers import read_header
 from studio.models.integrity import stored_numbers
 
 if TYPE_CHECKING:
@@ -39,28 +41,21 @@ class DiffusionLoader:
     def estimate(self, model_id: str) -> int:
         """Bytes that the weights will take in the device's number format."""
         entry = self._catalogue.usable(model_id)
-        stored = sum(stored_numbers(part) for part in entry.folder.iterdir() if part.is_dir())
+        stored = _stored(entry)
         return int(stored * _BYTES[self._device().dtype] * _HEADROOM)
 
     def load(self, model_id: str) -> "DiffusionPipeline":
         """The text-to-image pipeline on the device, in evaluation mode."""
-        import diffusers
         import torch
         from huggingface_hub.errors import StrictDataclassError
         from safetensors import SafetensorError
 
-        damaged = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
+        damaged = (*NONSENSE, RuntimeError)
         entry = self._catalogue.usable(model_id)
         assert entry.family is not None
         try:
             with _quiet():
-                pipe = getattr(diffusers, entry.family.pipeline).from_pretrained(
-                    entry.folder,
-                    dtype=getattr(torch, self._device().dtype),
-                    use_safetensors=True,
-                    local_files_only=True,
-                    **_left_out(entry),
-                )
+                pipe = _pipeline(entry, getattr(torch, self._device().dtype))
             pipe.to(self._device().name)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
@@ -70,9 +65,10 @@ class DiffusionLoader:
         except (*damaged, SafetensorError, StrictDataclassError) as error:
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
-                f"{entry.title} could not be loaded from {entry.folder} ({first}); copy it again."
+                f"{entry.title} could not be loaded from {entry.path} ({first}); copy it again."
             ) from error
-        _check_complete(entry, pipe)
+        if entry.original is None:
+            _check_complete(entry, pipe)
         pipe.set_progress_bar_config(disable=True)
         if self._attention == "xformers":
             _use_xformers(pipe)
@@ -109,10 +105,36 @@ class DiffusionLoader:
             return views[task]()
 
 
+def _pipeline(entry: ModelEntry, dtype: Any) -> Any:
+    """The text-to-image pipeline of a folder or of a single file, on the CPU."""
+    import diffusers
+
+    from studio.models.originals.load import build
+
+    assert entry.family is not None
+    if entry.original is not None:
+        tokenizers = {place: entry.tokenizer(place) for place, _ in entry.family.encoders}
+        return build(entry.original, list(entry.sources), tokenizers, dtype)
+    return getattr(diffusers, entry.family.pipeline).from_pretrained(
+        entry.path,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        **_left_out(entry),
+    )
+
+
+def _stored(entry: ModelEntry) -> int:
+    """How many numbers a model's files hold for its networks."""
+    if entry.original is not None:
+        return sum(read_header(path).numbers(part.holds) for part, path in entry.sources)
+    return sum(stored_numbers(part) for part in entry.path.iterdir() if part.is_dir())
+
+
 def _left_out(entry: ModelEntry) -> dict[str, None]:
     """Text encoders that a model was saved without, which diffusers wants to be told of again."""
     assert entry.family is not None
-    index = json.loads((entry.folder / "model_index.json").read_text(encoding="utf-8"))
+    index = json.loads((entry.path / "model_index.json").read_text(encoding="utf-8"))
     names = (name for pair in entry.family.encoders for name in pair)
     return {name: None for name in names if not any(index.get(name) or ())}
 
@@ -128,11 +150,11 @@ def _check_complete(entry: ModelEntry, pipe: Any) -> None:
     for name, part in pipe.components.items():
         if isinstance(part, torch.nn.Module):
             needed = sum(parameter.numel() for parameter in part.parameters())
-            stored = stored_numbers(entry.folder / name)
+            stored = stored_numbers(entry.path / name)
             if stored < needed:
                 raise ModelError(
                     f"{entry.title} is incomplete: {name} needs {needed:,} numbers, but its files "
-                    f"hold {stored:,}; copy {entry.folder} again."
+                    f"hold {stored:,}; copy {entry.path} again."
                 )
 
 

@@ -40,6 +40,8 @@ class Family:
     families without one. denoiser: component that predicts.
     flow: trained by flow matching, not as a diffusion; this decides which samplers fit.
     trailing: its Automatic schedule ends at a step's width instead of the last noise level.
+    stems: the field's names of its text encoders, in the same order; what single files call them.
+    scaling, shift: from the autoencoder's latents to the denoiser's: (latents - shift) * scaling.
     patch: sides of latents must be multiples of it. side: native size in pixels, 0 where the
     denoiser's configuration names it. cfg_scale, distilled_cfg_scale (None for models that take
     none), sampler, steps: defaults where a model has none.
@@ -53,12 +55,15 @@ class Family:
     encoders: tuple[tuple[str, str], ...]
     texts: Texts
     network: Network
+    stems: tuple[str, ...] = ("clip_l",)
     denoiser: str = "unet"
     marks: Mapping[str, object] = field(default_factory=dict)
     counted: str = "tokenizer"
     t5_tokens: int = 0
     flow: bool = False
     trailing: bool = False
+    scaling: float = 0.18215
+    shift: float | None = None
     patch: int = 1
     side: int = 0
     cfg_scale: float = 7.0
@@ -72,7 +77,9 @@ _SECOND = ("tokenizer_2", "text_encoder_2")
 _THIRD = ("tokenizer_3", "text_encoder_3")
 
 
-def _stable_diffusion(key: str, name: str, marks: Mapping[str, object]) -> tuple[Family, Family]:
+def _stable_diffusion(
+    key: str, name: str, stem: str, marks: Mapping[str, object]
+) -> tuple[Family, Family]:
     """The family for texts and the one whose UNet also reads the hole."""
     shared: dict[str, Any] = {
         "image": "StableDiffusionImg2ImgPipeline",
@@ -80,6 +87,7 @@ def _stable_diffusion(key: str, name: str, marks: Mapping[str, object]) -> tuple
         "encoders": (_CLIP,),
         "texts": Texts.CLIP,
         "network": Network.UNET,
+        "stems": (stem,),
         "marks": marks,
     }
     return (
@@ -94,6 +102,7 @@ def _stable_diffusion(key: str, name: str, marks: Mapping[str, object]) -> tuple
 
 
 def _xl(key: str, name: str, pipeline: str, encoders: tuple[tuple[str, str], ...]) -> Family:
+    stems = ("clip_l", "clip_g")
     return Family(
         key=key,
         name=name,
@@ -103,6 +112,8 @@ def _xl(key: str, name: str, pipeline: str, encoders: tuple[tuple[str, str], ...
         encoders=encoders,
         texts=Texts.CLIP,
         network=Network.UNET,
+        stems=stems[-len(encoders) :],
+        scaling=0.13025,
         counted=encoders[0][0],
         cfg_scale=6.0,
         steps=25,
@@ -119,12 +130,15 @@ def _flux(key: str, name: str, *, guided: bool, t5_tokens: int, steps: int) -> F
         encoders=(_CLIP, _SECOND),
         texts=Texts.FLUX,
         network=Network.FLUX,
+        stems=("clip_l", "t5xxl"),
         denoiser="transformer",
         marks={"guidance_embeds": True} if guided else {},
         counted="tokenizer_2",
         t5_tokens=t5_tokens,
         flow=True,
         trailing=True,
+        scaling=0.3611,
+        shift=0.1159,
         patch=2,
         side=1024,
         cfg_scale=1.0,
@@ -135,9 +149,9 @@ def _flux(key: str, name: str, *, guided: bool, t5_tokens: int, steps: int) -> F
 
 
 FAMILIES: tuple[Family, ...] = (
-    *_stable_diffusion("sd1", "Stable Diffusion 1", {"cross_attention_dim": 768}),
-    *_stable_diffusion("sd2", "Stable Diffusion 2", {"cross_attention_dim": 1024}),
-    *_stable_diffusion("sd", "Stable Diffusion", {}),
+    *_stable_diffusion("sd1", "Stable Diffusion 1", "clip_l", {"cross_attention_dim": 768}),
+    *_stable_diffusion("sd2", "Stable Diffusion 2", "clip_h", {"cross_attention_dim": 1024}),
+    *_stable_diffusion("sd", "Stable Diffusion", "clip_l", {}),
     _xl("sdxl", "Stable Diffusion XL", "StableDiffusionXLPipeline", (_CLIP, _SECOND)),
     _xl(
         "sdxl-inpaint",
@@ -160,6 +174,9 @@ FAMILIES: tuple[Family, ...] = (
         encoders=(_CLIP, _SECOND, _THIRD),
         texts=Texts.SD3,
         network=Network.SD3,
+        stems=("clip_l", "clip_g", "t5xxl"),
+        scaling=1.5305,
+        shift=0.0609,
         t5_tokens=256,
         denoiser="transformer",
         flow=True,

@@ -1,21 +1,11 @@
 """Whether a model folder is whole, found out from file headers without reading weights."""
 
 import json
-import math
-import struct
 from pathlib import Path
 
+from studio.models.headers import HeaderError, read_header
+
 _INDEX = "model_index.json"
-_LONGEST_HEADER = 100_000_000
-_NONSENSE = (
-    OSError,
-    ValueError,
-    struct.error,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)
 
 
 def folder_problem(folder: Path) -> str:
@@ -36,40 +26,17 @@ def folder_problem(folder: Path) -> str:
 def file_problem(path: Path) -> str:
     """What is wrong with a safetensors file, or ""."""
     try:
-        start, tensors = _header(path)
-        whole = start + max((end for _, end in tensors.values()), default=0)
-        return "" if path.stat().st_size == whole else f"{path.name} is cut off"
-    except EOFError:
-        return f"{path.name} is cut off"
-    except _NONSENSE:
-        return f"{path.name} is not a safetensors file"
+        read_header(path)
+    except HeaderError as error:
+        return f"{path.name} {error}"
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror})"
+    return ""
 
 
 def stored_numbers(folder: Path) -> int:
     """How many numbers the safetensors files of a component hold."""
-    return sum(
-        numbers for file in folder.glob("*.safetensors") for numbers, _ in _header(file)[1].values()
-    )
-
-
-def _header(path: Path) -> tuple[int, dict[str, tuple[int, int]]]:
-    """Where the data starts, and for each tensor how many numbers it has and where it ends.
-
-    Raises EOFError when the file is shorter than its header. Source: the format's description,
-    https://huggingface.co/docs/safetensors: eight bytes of little-endian header length, a JSON
-    header, then the data that the header's offsets span.
-    """
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        if length > min(path.stat().st_size - 8, _LONGEST_HEADER):
-            raise EOFError
-        header = json.loads(stream.read(length))
-    tensors = {
-        name: (math.prod(facts["shape"]), int(facts["data_offsets"][1]))
-        for name, facts in header.items()
-        if name != "__metadata__"
-    }
-    return 8 + length, tensors
+    return sum(read_header(file).numbers() for file in folder.glob("*.safetensors"))
 
 
 def _component_problem(folder: Path, class_name: str) -> str:

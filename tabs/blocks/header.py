@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from studio.services import Services
 from tabs.theme import icon, script
 

@@ -11,7 +11,7 @@ import gradio as gr
 from studio.diffusion import tokens
 from studio.diffusion.upscaling.choices import of_pixels, of_second_pass
 from studio.errors import AtelierError
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from studio.requests import PROMPT_LIMIT, GenerationRequest, Schedule, validated
 from studio.services import Services
 from tabs.blocks import header, prompts, sampling, seed, stage

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from tabs.theme import script
 
 

@@ -6,7 +6,7 @@ import gradio as gr
 
 from studio.diffusion.samplers import samplers_for, schedules_for
 from studio.diffusion.upscaling.choices import of_second_pass
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import ImageFormat, Sampler, Schedule
 from tabs.blocks import seed

@@ -153,7 +153,7 @@ def test_a_default_model_that_is_missing(atelier, monkeypatch):
 @pytest.fixture
 def broken(data: Path) -> Path:
     """A copy of the model that ships, without its weights."""
-    whole = Catalogue(Path("/nonexistent")).get("").folder
+    whole = Catalogue(Path("/nonexistent")).get("").path
     folder = data / "models" / "broken"
     shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     return folder
@@ -274,7 +274,7 @@ def test_models_as_json(atelier, broken, embedded_id):
     first, second = json.loads(atelier("models", "--json").out)
     assert (first["id"], first["problem"]) == (embedded_id, None)
     assert first["bytes"] > 0
-    assert Path(first["folder"]).is_dir()
+    assert Path(first["path"]).is_dir()
     assert second["id"] == "broken"
     assert "is damaged" in second["problem"]
 

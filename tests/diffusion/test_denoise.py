@@ -124,7 +124,7 @@ def xl_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Services whose data folder holds the tiny XL model."""
     folder = tmp_path_factory.mktemp("xl")
     embedded = Catalogue(Path("/nonexistent")).get("")
-    tiny_model("sdxl", folder / "models" / "tiny-xl", embedded.folder / "tokenizer")
+    tiny_model("sdxl", folder / "models" / "tiny-xl", embedded.path / "tokenizer")
     with pytest.MonkeyPatch.context() as patch:
         clean_environment(patch)
         built = build_services(Settings(data_dir=folder, device="cpu", dtype="float32"))
@@ -139,7 +139,7 @@ def test_every_step_is_that_of_stable_diffusion_xl_pipeline(
     xl_services: Services, negative: str, size: tuple[int, int]
 ) -> None:
     entry = xl_services.catalogue.usable("tiny-xl")
-    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(entry.folder)
+    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(entry.path)
     pipe.set_progress_bar_config(disable=True)
     scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
     wanted, images = reference(

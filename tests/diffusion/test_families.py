@@ -38,7 +38,7 @@ LONG = ", ".join(["a blue car with a red hat"] * 60)
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """All families in one data folder, each under its key."""
     folder = tmp_path_factory.mktemp("families")
-    tokenizer = Catalogue(Path("/nonexistent")).get("").folder / "tokenizer"
+    tokenizer = Catalogue(Path("/nonexistent")).get("").path / "tokenizer"
     for key in FAMILIES:
         tiny_model(key, folder / "models" / key, tokenizer)
     with pytest.MonkeyPatch.context() as patch:
@@ -137,7 +137,7 @@ def test_every_step_is_that_of_the_pipeline(studio: Studio, key: str) -> None:
     theirs, ours = CALLS[key]
     entry = studio.services.catalogue.usable(key)
     assert entry.family is not None
-    pipe = getattr(diffusers, entry.family.pipeline).from_pretrained(entry.folder)
+    pipe = getattr(diffusers, entry.family.pipeline).from_pretrained(entry.path)
     pipe.set_progress_bar_config(disable=True)
     if not entry.family.flow:
         pipe.scheduler = diffusers.EulerDiscreteScheduler.from_config(pipe.scheduler.config)
@@ -155,7 +155,7 @@ def test_every_step_is_that_of_the_pipeline(studio: Studio, key: str) -> None:
 
 def test_true_guidance_of_flux_is_that_of_the_pipeline(studio: Studio) -> None:
     entry = studio.services.catalogue.usable("flux-dev")
-    pipe = diffusers.FluxPipeline.from_pretrained(entry.folder)
+    pipe = diffusers.FluxPipeline.from_pretrained(entry.path)
     pipe.set_progress_bar_config(disable=True)
     _, picture = reference(
         pipe, 7, guidance_scale=2.5, true_cfg_scale=3.0, negative_prompt=NEGATIVE
@@ -420,7 +420,7 @@ def test_an_odd_source_comes_back_at_its_size(studio: Studio) -> None:
 def test_stable_diffusion_3_does_without_t5(tmp_path: Path, studio: Studio) -> None:
     """Saved without its largest encoder, as diffusers lets people do; zeros stand for it there."""
     whole = diffusers.StableDiffusion3Pipeline.from_pretrained(
-        studio.services.catalogue.get("sd3").folder, text_encoder_3=None, tokenizer_3=None
+        studio.services.catalogue.get("sd3").path, text_encoder_3=None, tokenizer_3=None
     )
     whole.save_pretrained(tmp_path / "models" / "small")
     whole.set_progress_bar_config(disable=True)

@@ -12,7 +12,7 @@ from studio.models.catalogue import Catalogue
 @pytest.fixture
 def embedded(embedded_id: str) -> Path:
     """The folder of the model that ships."""
-    return Catalogue(Path("/nonexistent")).get(embedded_id).folder
+    return Catalogue(Path("/nonexistent")).get(embedded_id).path
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_the_hash_tells_weights_apart(own, catalogue):
     hashes = {name: model_hash(catalogue.get(name)) for name in "ab"}
     assert len(hashes["a"]) == 10
     assert hashes["a"] == hashes["b"]
-    path = catalogue.get("b").folder / UNET
+    path = catalogue.get("b").path / UNET
     path.write_bytes(own_copy(path)[:-1] + b"\x01")
     assert model_hash(catalogue.get("b")) != hashes["a"]
 
@@ -172,7 +172,7 @@ DAMAGES = {
     "truncated weights": (cut, f"{UNET} is cut off"),
     "missing weights": (remove(UNET), "unet/ has no .safetensors weights"),
     "empty weights": (write(UNET, b""), "not a safetensors file"),
-    "text as weights": (write(UNET, "hello" * 9), "is cut off"),
+    "text as weights": (write(UNET, "hello" * 9), "is not a safetensors file"),
     "weights with a deep header": (write(UNET, safetensors(DEEP.encode())), "not a safetensors"),
     "missing denoiser": (remove("unet"), "unet"),
     "missing text encoder": (remove("text_encoder"), "text_encoder/ is missing"),
@@ -252,9 +252,10 @@ HEADER = json.dumps({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}
         (safetensors(HEADER, b"1234"), ""),
         (safetensors(b"{}"), ""),
         (safetensors(HEADER, b"123"), "cut off"),
-        (safetensors(HEADER, b"12345"), "cut off"),
+        (safetensors(HEADER, b"12345"), "bytes after its end"),
         (safetensors(HEADER[:-5], length=len(HEADER)), "cut off"),
-        (safetensors(HEADER, length=2**63), "cut off"),
+        (safetensors(HEADER, length=2**63), "not a safetensors file"),
+        (safetensors(HEADER, length=10**13), "not a safetensors file"),
         (b"", "not a safetensors file"),
         (b"1234567", "not a safetensors file"),
         (safetensors(b"[]"), "not a safetensors file"),
@@ -273,7 +274,7 @@ def test_damaged_files(tmp_path, content, problem):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    assert "not a safetensors file" in file_problem(tmp_path / "gone.safetensors")
+    assert "No such file" in file_problem(tmp_path / "gone.safetensors")
 
 
 def test_a_folder_without_an_index(tmp_path):

@@ -202,7 +202,7 @@ def test_damage_is_told_in_one_sentence_and_the_manager_goes_on(own, catalogue, 
     message = str(caught.value)
     assert "\n" not in message
     assert message.endswith("copy it again.")
-    assert str(catalogue.get("damaged").folder) in message
+    assert str(catalogue.get("damaged").path) in message
     assert manager.held() == []
 
 

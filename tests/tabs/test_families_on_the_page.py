@@ -12,7 +12,7 @@ from studio.requests import Sampler, Schedule
 @pytest.fixture
 def flux(settings, services):
     """The tiny FLUX models in the data folder."""
-    tokenizer = services.catalogue.get("").folder / "tokenizer"
+    tokenizer = services.catalogue.get("").path / "tokenizer"
     for key in ("flux-dev", "flux-schnell"):
         tiny_model(key, settings.data_dir / "models" / key, tokenizer)
 

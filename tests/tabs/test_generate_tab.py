@@ -237,7 +237,7 @@ def test_choosing_a_model_that_is_not_there(handlers, model):
 
 
 def test_choosing_a_damaged_model(settings, services, parts, handlers, embedded_id):
-    folder = services.catalogue.get("").folder
+    folder = services.catalogue.get("").path
     own = settings.data_dir / "models" / "broken"
     shutil.copytree(folder, own, ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(gr.Error, match=r"broken is damaged: .* copy it again\."):
@@ -329,7 +329,7 @@ def test_a_damaged_model_is_not_restored(settings, services, parts, handlers):
 def test_a_model_that_was_added_since_the_start_can_be_chosen(
     settings, services, parts, handlers, embedded_id
 ):
-    embedded = services.catalogue.get(embedded_id).folder
+    embedded = services.catalogue.get(embedded_id).path
     shutil.copytree(embedded, settings.data_dir / "models" / "mine")
     changed = by_name(parts, handlers.restore({}))
     assert "mine" in [model_id for _, model_id in changed["model"].choices]
@@ -350,7 +350,7 @@ def test_the_model_of_a_saved_picture_may_be_gone_by_now(
     settings, services, parts, handlers, saved, embedded_id
 ):
     own = settings.data_dir / "models" / "mine"
-    shutil.copytree(services.catalogue.get(embedded_id).folder, own)
+    shutil.copytree(services.catalogue.get(embedded_id).path, own)
     output_id = saved(model="mine", seed=3)
     assert by_name(parts, handlers.use_settings(sent(id=output_id)))["model"].value == "mine"
     shutil.rmtree(own)

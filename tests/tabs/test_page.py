@@ -180,7 +180,7 @@ def test_the_page_knows_its_path_behind_a_proxy(settings):
 def test_a_damaged_model_is_not_offered_and_the_page_goes_on(settings, services):
     own = settings.data_dir / "models" / "broken"
     shutil.copytree(
-        services.catalogue.get("").folder, own, ignore=shutil.ignore_patterns("*.safetensors")
+        services.catalogue.get("").path, own, ignore=shutil.ignore_patterns("*.safetensors")
     )
     session = Session(build_page(services))
     offered = [value for _, value in session.components["at-model"].choices]
@@ -192,7 +192,7 @@ def test_a_damaged_model_is_not_offered_and_the_page_goes_on(settings, services)
 def test_a_damaged_default_model_leaves_a_page_that_says_so(settings, services, caplog, damage):
     own = settings.data_dir / "models" / "broken"
     ignored = shutil.ignore_patterns("*.safetensors")
-    shutil.copytree(services.catalogue.get("").folder, own, ignore=ignored)
+    shutil.copytree(services.catalogue.get("").path, own, ignore=ignored)
     if damage == "index":
         (own / "model_index.json").write_text("{")
     damaged = build_services(settings.model_copy(update={"default_model": "broken"}))

@@ -13,7 +13,7 @@ from studio.diffusion.editing.blend import blended
 from studio.diffusion.editing.masks import Box
 from studio.diffusion.sizes import check_side
 from studio.errors import RequestError
-from studio.models.catalogue import ModelEntry
+from studio.models.entry import ModelEntry
 from studio.requests import EditRequest, InpaintArea, MaskedContent, MaskMode, Resize
 
 SIDE_LIMIT = 2048

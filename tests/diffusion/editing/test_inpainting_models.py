@@ -21,7 +21,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 def nine(tmp_path_factory: pytest.TempPathFactory, studio: Studio) -> Iterator[Studio]:
     """The embedded model with five more channels that weigh nothing ("silent") or something."""
     folder = tmp_path_factory.mktemp("nine")
-    source = studio.services.catalogue.get("").folder
+    source = studio.services.catalogue.get("").path
     for name, weight in (("silent", 0.0), ("listening", 0.2)):
         target = folder / "models" / name
         shutil.copytree(source, target)
