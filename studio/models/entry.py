@@ -3,12 +3,12 @@
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from studio.models.drawers import WeightFile
-from studio.models.families import Family, denoiser_of, pipelines, recognised
+from studio.models.families import Family, denoiser_of, distilled, pipelines, recognised
 from studio.models.integrity import folder_problem
 from studio.models.originals.layout import Original, Part
 from studio.models.originals.parts import Missing, gathered
@@ -92,6 +92,10 @@ def file_entry(model_id: str, file: WeightFile, others: list[WeightFile]) -> Mod
         )
     vae = next((part.config for part, _ in sources if part.name == "vae"), None)
     named = file.header.metadata.get("modelspec.title", "").strip()
+    if distilled(model_id) and not original.family.flow:
+        kind, noise = original.scheduler
+        noise = {**noise, "timestep_spacing": "trailing"}
+        original = replace(original, scheduler=(kind, noise))
     return ModelEntry(
         id=model_id,
         path=path,
@@ -105,7 +109,7 @@ def file_entry(model_id: str, file: WeightFile, others: list[WeightFile]) -> Mod
             original.denoiser.config,
             # Without an autoencoder the model cannot run; all of its kind have four levels.
             len((vae or {"block_out_channels": [0] * 4})["block_out_channels"]),
-            {"title": named or model_id, **card},
+            _quick(model_id, original.family) | {"title": named or model_id} | card,
         ),
     )
 
@@ -128,7 +132,12 @@ def _folder_entry(model_id: str, folder: Path, embedded: bool) -> ModelEntry:
         embedded=embedded,
         bytes=sum(file.stat().st_size for file in folder.glob("*/*.safetensors")),
         problem=folder_problem(folder),
-        **_described(family, denoiser, levels, {"title": model_id, **_card(folder / _CARD)}),
+        **_described(
+            family,
+            denoiser,
+            levels,
+            _quick(model_id, family) | {"title": model_id} | _card(folder / _CARD),
+        ),
     )
 
 
@@ -156,6 +165,15 @@ def _described(
         "steps": int(card.get("steps", family.steps)),
         "examples": tuple(str(text) for text in card.get("examples", ())),
     }
+
+
+def _quick(model_id: str, family: Family) -> dict[str, Any]:
+    """What a card would say of a model whose name tells that it needs few steps."""
+    found = distilled(model_id)
+    if found is None:
+        return {}
+    sampler = found.sampler if found.sampler and not family.flow else family.sampler
+    return {"sampler": sampler, "steps": found.steps, "cfg_scale": found.cfg_scale}
 
 
 def _sizes(side: int, multiple: int) -> list[tuple[int, int]]:

@@ -4,8 +4,9 @@ Everything that the studio decides by family stands in this table; the code that
 text encoding or a kind of network is named by it and found in studio/diffusion.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -189,6 +190,39 @@ FAMILIES: tuple[Family, ...] = (
     _flux("flux-schnell", "FLUX.1 schnell", guided=False, t5_tokens=256, steps=4),
 )
 """Of several that fit, the first is a model's family."""
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """Models that were trained to need few steps, told by a word in their name.
+
+    sampler: None for the family's own, which those trained by flow matching always have.
+    """
+
+    word: str
+    sampler: Sampler | None
+    steps: int
+    cfg_scale: float
+
+
+DISTILLED = (
+    Distilled("turbo", Sampler.EULER_A, 4, 1.0),
+    Distilled("lightning", Sampler.EULER, 4, 1.0),
+    Distilled("hyper", Sampler.EULER, 8, 1.0),
+    Distilled("lcm", Sampler.LCM, 6, 1.5),
+)
+"""Sauer et al. 2023 (arXiv 2311.17042), Lin et al. 2024 (2402.13929), Ren et al. 2024 (2404.13686),
+Luo et al. 2023 (2310.04378). All of them end at a step's width (timestep spacing "trailing")."""
+
+
+def distilled(name: str) -> Distilled | None:
+    """What a model's name says of its steps; a number in it, as in "4step", is theirs."""
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    for entry in DISTILLED:
+        if any(word.startswith(entry.word) or word.endswith(entry.word) for word in words):
+            told = re.search(r"(\d+)[ _-]?steps?", name.lower())
+            return replace(entry, steps=int(told[1])) if told else entry
+    return None
 
 
 def pipelines() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.headers import HeaderError, Shapes, read_header, read_numbers
 from studio.models.originals import architecture
 from studio.models.originals.load import flux_names
+from studio.requests import Sampler
 
 CPU = Device("cpu", "CPU", "float32")
 
@@ -351,3 +352,25 @@ def test_the_title_that_a_file_names(models: Path, shelf: Path) -> None:
     weights = load_file(shelf / "flux-schnell.safetensors")
     save_file(weights, models / "x.safetensors", metadata={"modelspec.title": " Quick "})
     assert Catalogue(models, embedded=Path("/nonexistent")).get("x").title == "Quick"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "sampler", "steps", "cfg_scale"),
+    [
+        ("sdxl_lightning_8step", "sdxl", Sampler.EULER, 8, 1.0),
+        ("DreamShaperXL-Turbo", "sdxl", Sampler.EULER_A, 4, 1.0),
+        ("lcm_dreamshaper", "sd1", Sampler.LCM, 6, 1.5),
+        ("sd3.5_large_turbo", "sd3", Sampler.EULER, 4, 1.0),
+        ("calcmatic", "flux-dev", Sampler.EULER, 28, 1.0),
+    ],
+)
+def test_models_of_few_steps_are_known_by_their_names(
+    models: Path, shelf: Path, name: str, key: str, sampler: Sampler, steps: int, cfg_scale: float
+) -> None:
+    (models / f"{name}.safetensors").symlink_to(shelf / f"{key}.safetensors")
+    entry = Catalogue(models, embedded=Path("/nonexistent")).get(name)
+    assert (entry.sampler, entry.steps, entry.cfg_scale) == (sampler, steps, cfg_scale)
+    spacing = entry.original.scheduler[1].get("timestep_spacing")
+    assert (spacing == "trailing") == (key in ("sdxl", "sd1"))
+    (models / f"{name}.toml").write_text("steps = 11")
+    assert Catalogue(models, embedded=Path("/nonexistent")).get(name).steps == 11

@@ -19,7 +19,13 @@ _BESIDE = (*_VAE, _ONE, _MANY, _LATER)
 """What stands beside a network whose own names have no prefix."""
 _INNER = "text_model."
 _T5 = "t5xxl"
-_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+_BETAS = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
+"""The published models' noise; where they name no spacing of steps, each sampler has its own."""
 _INPUTS = {4: "", 9: "inpaint"}
 """Channels that a UNet reads: a latent picture, or also a hole and what is around it."""
 
@@ -160,17 +166,13 @@ def _unet(shapes: Shapes, prefix: str, velocity: Callable[[str], bool]) -> Origi
     if "v_pred" in shapes or (second and not hole and velocity(prefix + _TELLS)):
         kind = "v_prediction"
         config["sample_size"] = 96 if second else config["sample_size"]
-    spaced = {"timestep_spacing": "trailing"} if "ztsnr" in shapes else {}
-    scheduler = {
-        **_BETAS,
-        "steps_offset": 1,
-        "clip_sample": False,
-        "prediction_type": kind,
-        "rescale_betas_zero_snr": "ztsnr" in shapes,
-        **spaced,
-    }
+    noise: dict[str, Any] = {**_BETAS, "prediction_type": kind}
+    if large:
+        noise["timestep_spacing"] = "leading"
+    if "ztsnr" in shapes:
+        noise |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     denoiser = Part("unet", "unet", prefix, config)
-    return _original(shapes, family, denoiser, encoders, ("DDIMScheduler", scheduler))
+    return _original(shapes, family, denoiser, encoders, ("EulerDiscreteScheduler", noise))
 
 
 _TELLS = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
