@@ -16,16 +16,32 @@ class Signal(Enum):
 
 
 @dataclass(frozen=True)
+class Worn:
+    """An adapter that a model is lent with.
+
+    name: its file's, as the shelf of adapters knows it. strength: on the denoiser, 1 as trained.
+    text_strength: on the text encoders. version: another text whenever its file is another one.
+    """
+
+    name: str
+    strength: float
+    text_strength: float
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """Which weights, in which sort of wrapper.
 
     kind: key of the loader, such as "diffusion" or "reader". id: the catalogue's.
     task: view on the same weights ("text2image", "image2image", "inpaint", or "").
+    adapters: what the weights wear while they are lent, and nobody else sees.
     """
 
     kind: str
     id: str
     task: str = ""
+    adapters: tuple[Worn, ...] = ()
 
 
 class Context(Protocol):

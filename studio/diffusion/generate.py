@@ -2,10 +2,11 @@
 
 import torch
 
-from studio.context import Context, ModelSpec
+from studio.context import Context
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise, first_sigma
 from studio.diffusion.editing.encode import blank
+from studio.diffusion.networks_called import hashes_of, spec_of
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
 from studio.diffusion.run import Run, memory_in_words, tell_missing_networks
@@ -33,13 +34,13 @@ class Generation:
         size = (request.width, request.height)
         largest = enlarged_size(size, request.hires_scale)
         with (
-            context.borrow(ModelSpec("diffusion", entry.id, "text2image")) as pipe,
+            context.borrow(spec_of(request, entry, self._catalogue.loras)) as pipe,
             torch.inference_mode(),
             memory_in_words(request, largest),
         ):
             context.check()
-            tell_missing_networks(request, context)
-            painter = Painter(entry, pipe)
+            tell_missing_networks(request, self._catalogue.loras, context)
+            painter = Painter(entry, pipe, hashes_of(request.prompt, self._catalogue.loras))
             evaluations = len(painter.scheduler(request, size).timesteps)
             run = Run.prepare(request, painter, size, (request.steps, evaluations))
             second = None

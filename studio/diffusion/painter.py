@@ -1,6 +1,7 @@
 """A borrowed model as the passes of a job use it: what depends on its family is asked here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,10 +18,14 @@ from studio.requests import PictureRequest
 
 @dataclass(frozen=True)
 class Painter:
-    """A model's entry and its pipeline, held while a job runs."""
+    """A model's entry and its pipeline, held while a job runs.
+
+    loras: hashes of what it wears, by name.
+    """
 
     entry: ModelEntry
     pipe: Any
+    loras: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def family(self) -> Family:

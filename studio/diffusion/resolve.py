@@ -6,11 +6,13 @@ What is stored is then all that the pixels depend on, and every refusal comes be
 import random
 from typing import TypeVar
 
+from studio.diffusion.networks_called import check_loras
 from studio.diffusion.prompt import parse_weights, plan
 from studio.diffusion.samplers import check_sampler, check_steps
 from studio.diffusion.sizes import check_multiple, check_side, enlarged_size, multiple_below
 from studio.diffusion.upscaling.choices import check_upscaler
 from studio.errors import PromptError, RequestError
+from studio.models.adapters import LoraShelf
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.upscalers import UpscalerShelf
@@ -47,7 +49,7 @@ def resolve_generation(
     for field, value in size.items():
         check_multiple(field, value, entry)
         check_side(field, value, entry)
-    resolved = _resolved(request, entry).model_copy(update=size)
+    resolved = _resolved(request, entry, catalogue.loras).model_copy(update=size)
     if request.hires_scale > 1:
         _check_second_pass(resolved, max(size.values()), entry, shelf)
     return resolved
@@ -110,7 +112,7 @@ def resolve_upscale(
             "anything; choose a larger one, or 0 for the model's own size.",
             field="tile",
         )
-    return _resolved(request, entry).model_copy(update={"tile": tile})
+    return _resolved(request, entry, catalogue.loras).model_copy(update={"tile": tile})
 
 
 def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore) -> EditRequest:
@@ -128,7 +130,7 @@ def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore)
     for field in ("width", "height"):
         if value := getattr(request, field):
             check_multiple(field, value, entry)
-    resolved = _resolved(request, entry)
+    resolved = _resolved(request, entry, catalogue.loras)
     # What cannot be done is refused now, not when the job's turn comes. Filling the hole takes
     # long on large pictures and can refuse nothing.
     from studio.diffusion.editing.canvas import prepare
@@ -142,7 +144,7 @@ def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore)
 _Asked = TypeVar("_Asked", bound=PictureRequest)
 
 
-def _resolved(request: _Asked, entry: ModelEntry) -> _Asked:
+def _resolved(request: _Asked, entry: ModelEntry, loras: LoraShelf) -> _Asked:
     own = {"sampler": entry.sampler, "steps": entry.steps}
     request = request.model_copy(
         update={name: own[name] for name in own if name not in request.model_fields_set}
@@ -152,6 +154,7 @@ def _resolved(request: _Asked, entry: ModelEntry) -> _Asked:
     check_steps(request.sampler, request.steps)
     for field in ("prompt", "negative_prompt"):
         _check_prompt(field, request, request.steps)
+    check_loras(request.prompt, entry, loras)
     return request.model_copy(
         update={
             "model": entry.id,

@@ -17,15 +17,16 @@ from studio.diffusion.metadata import infotext
 from studio.diffusion.metadata.document import Document
 from studio.diffusion.metadata.files import save
 from studio.diffusion.networks import Seen
+from studio.diffusion.networks_called import missing_networks
 from studio.diffusion.noise import Seeds, draw, seeds_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.prompt import plan
 from studio.diffusion.receipt import receipt
 from studio.diffusion.resolve import of_one_picture
 from studio.errors import OutOfMemory
 from studio.events import Notice, Progress
+from studio.models.adapters import LoraShelf
 from studio.models.catalogue import model_hash
 from studio.requests import AnyPictureRequest, ImageFormat, UpscaleRequest
 from studio.store.outputs import Picture
@@ -157,7 +158,12 @@ class Run:
         """
         request = of_one_picture(self.request, seeds.seed, seeds.variation_seed)
         versions = receipt(self.painter.denoiser)
-        document = Document(request=request, model_hash=self.hash, versions=versions)
+        document = Document(
+            request=request,
+            model_hash=self.hash,
+            lora_hashes=dict(self.painter.loras),
+            versions=versions,
+        )
         return packed(image, document, self.painter.entry.id, mask)
 
 
@@ -167,7 +173,9 @@ def packed(image: Image.Image, document: Document, model: str, mask: bytes = b""
     model: id of what made it. mask: the PNG file of the mask that is kept beside it.
     """
     request = document.request
-    text = infotext.write(request, model, document.model_hash, __version__)
+    text = infotext.write(
+        request, model, document.model_hash, __version__, loras=document.lora_hashes
+    )
     stream = io.BytesIO()
     save(image, stream, request.image_format, text, document.to_json())
     return Picture(
@@ -185,9 +193,9 @@ def packed(image: Image.Image, document: Document, model: str, mask: bytes = b""
     )
 
 
-def tell_missing_networks(request: AnyPictureRequest, context: Context) -> None:
+def tell_missing_networks(request: AnyPictureRequest, shelf: LoraShelf, context: Context) -> None:
     """Name the networks of the prompt that are not installed."""
-    for tag in plan(request.prompt, request.steps).networks:
+    for tag in missing_networks(request.prompt, shelf):
         name = ":".join((tag.kind, *tag.args[:1]))
         context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from studio.errors import ModelError
+from studio.models.adapters import LoraShelf
 from studio.models.drawers import Drawers, Kind
 from studio.models.entry import ASSETS, INDEX, ModelEntry, file_entry, folder_entry
 
@@ -26,6 +27,7 @@ class Catalogue:
         self._embedded = embedded
         self._default = default
         self._drawers = Drawers(own)
+        self.loras = LoraShelf(self._drawers, own)
         self._read: dict[Path, tuple[_Stamp, ModelEntry]] = {}
 
     def entries(self) -> list[ModelEntry]:

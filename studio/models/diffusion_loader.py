@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import ModelError, OutOfMemory, SettingsError
+from studio.context import Worn
+from studio.errors import AtelierError, ModelError, OutOfMemory, SettingsError
+from studio.models import adapters
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
 from studio.models.entry import NONSENSE, ModelEntry
@@ -104,6 +106,25 @@ class DiffusionLoader:
         with _quiet():
             return views[task]()
 
+    def dress(self, model: Any, model_id: str, worn: tuple[Worn, ...]) -> None:
+        """Let a pipeline wear just these LoRAs; ModelError names the one that does not fit."""
+        from safetensors import SafetensorError
+
+        entry = self._catalogue.get(model_id)
+        loras = [(use, self._catalogue.loras.usable(use.name, entry)) for use in worn]
+        try:
+            with _quiet():
+                adapters.dress(model, loras)
+        except (*NONSENSE, RuntimeError, SafetensorError) as error:
+            if isinstance(error, AtelierError):
+                raise
+            names = ", ".join(use.name for use in worn)
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"LoRA {names} could not be put on {entry.title} ({first}); it may be for another "
+                "kind of model, or damaged."
+            ) from error
+
 
 def _pipeline(entry: ModelEntry, dtype: Any) -> Any:
     """The text-to-image pipeline of a folder or of a single file, on the CPU."""
@@ -175,10 +196,13 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     level = logging.getLogger("transformers").level
+    said = diffusers_logging.get_verbosity()
     diffusers_logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
         logging.getLogger("transformers").setLevel(level)
+        diffusers_logging.set_verbosity(said)

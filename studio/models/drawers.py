@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from studio.models.headers import Header, HeaderError, Shapes, read_header, read_numbers
+from studio.models.lora_facts import LoraFacts, lora_facts
 from studio.models.originals.layout import (
     LayoutError,
     Original,
@@ -18,7 +19,7 @@ from studio.models.originals.layout import (
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pickle")
 _WIDE = 0.09
 """Spread of the tensor that tells velocity from noise; see originals.layout."""
-_LORA = ("lora_", ".lora.", "hada_w", "lokr_w")
+_LORA = ("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.", "hada_w", "lokr_w")
 _EMBEDDING = ({"emb_params"}, {"clip_l", "clip_g"}, {"clip_l"}, {"clip_g"})
 
 
@@ -38,8 +39,9 @@ class Kind(StrEnum):
 class WeightFile:
     """A file and what it is.
 
-    original: the model in it, of a checkpoint that is run. numbers: how many it holds.
-    problem: what is wrong with it, as the rest of a sentence that begins with its name, or "".
+    header: kept for those that models are made of. original: the model in it, of a checkpoint that
+    is run. lora: what is known of a LoRA. problem: what is wrong with it, as the rest of a sentence
+    that begins with its name, or "".
     """
 
     path: Path
@@ -47,6 +49,7 @@ class WeightFile:
     bytes: int
     header: Header | None = None
     original: Original | None = None
+    lora: LoraFacts | None = None
     problem: str = ""
 
 
@@ -106,6 +109,8 @@ def _recognised(path: Path, size: int) -> WeightFile:
         problem = f"cannot be read ({error.strerror}); see to its permissions"
         return WeightFile(path, Kind.DAMAGED, size, problem=problem)
     kind = Kind.CHECKPOINT if original is not None else _kind(header)
+    if kind is Kind.LORA:
+        return WeightFile(path, kind, size, lora=lora_facts(header.shapes, header.metadata))
     return WeightFile(path, kind, size, header, original)
 
 

@@ -27,7 +27,8 @@ class ModelEntry:
 
     path: its folder, or its file. original: what a file holds; None for a folder. sources: of a
     file's model all networks, each with the file that has it. factor: pixels that a latent stands
-    for, along a side. multiple: width and height must be multiples of it. largest: side that the
+    for, along a side. context: features of the text states that its UNet attends to, 0 for others.
+    multiple: width and height must be multiples of it. largest: side that the
     denoiser has places for, 0 for any. All in pixels. distilled_cfg_scale: None for a model that
     takes none. bytes: of all weights on disk. problem: a sentence on why it cannot be used, or "".
     """
@@ -42,6 +43,7 @@ class ModelEntry:
     width: int = 0
     height: int = 0
     factor: int = 8
+    context: int = 0
     multiple: int = 8
     largest: int = 0
     sizes: tuple[tuple[int, int], ...] = ()
@@ -153,6 +155,7 @@ def _described(
     return {
         "title": str(card["title"]),
         "family": family,
+        "context": int(denoiser.get("cross_attention_dim") or 0),
         "width": sizes[0][0],
         "height": sizes[0][1],
         "factor": factor,

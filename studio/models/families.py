@@ -42,6 +42,8 @@ class Family:
     flow: trained by flow matching, not as a diffusion; this decides which samplers fit.
     trailing: its Automatic schedule ends at a step's width instead of the last noise level.
     stems: the field's names of its text encoders, in the same order; what single files call them.
+    context: features of the text states that the denoiser of the published models attends to; what
+    adapters of the family can be known by.
     scaling, shift: from the autoencoder's latents to the denoiser's: (latents - shift) * scaling.
     patch: sides of latents must be multiples of it. side: native size in pixels, 0 where the
     denoiser's configuration names it. cfg_scale, distilled_cfg_scale (None for models that take
@@ -63,6 +65,7 @@ class Family:
     t5_tokens: int = 0
     flow: bool = False
     trailing: bool = False
+    context: int = 0
     scaling: float = 0.18215
     shift: float | None = None
     patch: int = 1
@@ -89,6 +92,7 @@ def _stable_diffusion(
         "texts": Texts.CLIP,
         "network": Network.UNET,
         "stems": (stem,),
+        "context": marks.get("cross_attention_dim", 0),
         "marks": marks,
     }
     return (
@@ -114,6 +118,7 @@ def _xl(key: str, name: str, pipeline: str, encoders: tuple[tuple[str, str], ...
         texts=Texts.CLIP,
         network=Network.UNET,
         stems=stems[-len(encoders) :],
+        context=2048 if len(encoders) == 2 else 1280,
         scaling=0.13025,
         counted=encoders[0][0],
         cfg_scale=6.0,

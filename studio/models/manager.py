@@ -3,8 +3,10 @@
 Order of locks: there is one, `_changed`, and nothing slow is done while it is held; loading and
 freeing happen outside it. The state of a model is absent, loading or loaded; whoever asks for a
 model that is loading waits for it. A loaded model that nobody holds stays until its room is
-needed, the least recently used first. Bytes of a model that is loading count from the start, so
-that two loads at once cannot promise the same memory twice.
+needed, the least recently used first. Who wants it with other adapters than its present users
+waits until they have given it back, so that nobody sees what another one wears. Bytes of a model
+that is loading count from the start, so that two loads at once cannot promise the same memory
+twice.
 """
 
 import logging
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from studio.context import ModelSpec
+from studio.context import ModelSpec, Worn
 from studio.errors import OutOfMemory
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,10 @@ class Loader(Protocol):
         """The same weights in the wrapper that a task needs."""
         ...
 
+    def dress(self, model: Any, model_id: str, worn: tuple[Worn, ...]) -> None:
+        """Let the model wear just these adapters; without any it is as it was loaded."""
+        ...
+
 
 @dataclass
 class _Slot:
@@ -51,6 +57,8 @@ class _Slot:
     bytes: int
     model: Any = None
     users: int = 0
+    worn: tuple[Worn, ...] = ()
+    dressing: bool = False
     last_use: int = 0
     views: dict[str, Any] = field(default_factory=dict)
 
@@ -101,6 +109,8 @@ class ModelManager:
         """
         slot = self._take(spec, on_load)
         try:
+            if slot.dressing:  # of all its users only the one who changed it sees this
+                self._dress(slot, spec)
             view = slot.views.get(spec.task)
             if view is None:
                 view = self._loaders[spec.kind].view(slot.model, spec.task)
@@ -136,12 +146,12 @@ class ModelManager:
         key = (spec.kind, spec.id)
         loader = self._loaders[spec.kind]
         with self._changed:
-            if (slot := self._pin(key)) is not None:
+            if (slot := self._pin(key, spec.adapters)) is not None:
                 return slot
         title, needed, budget = loader.title(spec.id), loader.estimate(spec.id), self._budget()
         with self._changed:
             # Asked again: somebody else may have been quicker while the lock was open.
-            if (slot := self._pin(key)) is not None:
+            if (slot := self._pin(key, spec.adapters)) is not None:
                 return slot
             evicted = self._make_room(title, needed, budget)
             slot = self._slots[key] = _Slot(title, needed, users=1)
@@ -158,17 +168,49 @@ class ModelManager:
             raise
         with self._changed:
             slot.model, slot.bytes = model, size
+            slot.worn, slot.dressing = spec.adapters, bool(spec.adapters)
             self._changed.notify_all()
         return slot
 
-    def _pin(self, key: Key) -> _Slot | None:
-        """The slot with one more user once it is loaded, None when it is absent; lock held."""
-        while (slot := self._slots.get(key)) is not None and slot.model is None:
+    def _pin(self, key: Key, worn: tuple[Worn, ...]) -> _Slot | None:
+        """The slot with one more user once it is loaded and nobody wants it dressed otherwise.
+
+        None when it is absent. The caller holds the lock.
+        """
+        while (slot := self._slots.get(key)) is not None and (
+            slot.model is None or slot.dressing or (slot.users and slot.worn != worn)
+        ):
             self._changed.wait()
         if slot is not None:
             slot.users += 1
+            slot.worn, slot.dressing = worn, slot.worn != worn
             self._touch(slot)
         return slot
+
+    def _dress(self, slot: _Slot, spec: ModelSpec) -> None:
+        """Change what a slot's model wears; whoever else wants the model waits meanwhile."""
+        loader = self._loaders[spec.kind]
+        worn: tuple[Worn, ...] = ()
+        try:
+            loader.dress(slot.model, spec.id, spec.adapters)
+            worn = spec.adapters
+        except BaseException:
+            self._undress(slot, spec)
+            raise
+        finally:
+            size = loader.measure(slot.model)
+            with self._changed:
+                slot.worn, slot.dressing, slot.bytes = worn, False, size
+                self._changed.notify_all()
+
+    def _undress(self, slot: _Slot, spec: ModelSpec) -> None:
+        """Take off what may be half put on; a model that cannot be mended is forgotten."""
+        try:
+            self._loaders[spec.kind].dress(slot.model, spec.id, ())
+        except Exception:
+            log.exception("%s is dropped: its adapters could not be taken off.", slot.title)
+            with self._changed:
+                self._slots.pop((spec.kind, spec.id), None)
 
     def _touch(self, slot: _Slot) -> None:
         """Make the slot the one used last; the caller holds the lock."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.context import Worn
 from studio.errors import ModelError, OutOfMemory
 from studio.models.devices import Device
 
@@ -107,6 +108,9 @@ class UpscalerLoader:
     def view(self, model: Any, task: str) -> Any:
         """The model itself: it can do one thing."""
         return model
+
+    def dress(self, model: Any, model_id: str, worn: tuple[Worn, ...]) -> None:
+        """Nothing: no adapter is for upscaling models."""
 
     def _dtype(self, model: "ImageModelDescriptor") -> Any:
         """The device's number format where the architecture bears it."""

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.context import Context, ModelSpec
+from studio.context import Context
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise, first_latents, noised, steps_of
 from studio.diffusion.editing.canvas import Canvas, prepare
 from studio.diffusion.editing.encode import beside, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.editing.hold import Hold, free_latents, hold_at
+from studio.diffusion.networks_called import hashes_of, spec_of
 from studio.diffusion.noise import Seeds
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
@@ -44,14 +45,14 @@ class Editing:
         mask = self._inputs.open(request.mask) if request.mask else None
         canvas = prepare(request, source, mask, entry)
         with (
-            context.borrow(ModelSpec("diffusion", entry.id, "text2image")) as pipe,
+            context.borrow(spec_of(request, entry, self._catalogue.loras)) as pipe,
             torch.inference_mode(),
             memory_in_words(request, canvas.size),
         ):
             context.check()
-            tell_missing_networks(request, context)
+            tell_missing_networks(request, self._catalogue.loras, context)
             steps = executed(request.steps, request.strength)
-            painter = Painter(entry, pipe)
+            painter = Painter(entry, pipe, hashes_of(request.prompt, self._catalogue.loras))
             scheduler = painter.scheduler(request, canvas.size, request.strength)
             evaluations = len(steps_of(scheduler))
             run = Run.prepare(request, painter, canvas.size, (steps, evaluations))

@@ -6,6 +6,7 @@ Prompt, then `Negative prompt:`, then one line of `Key: value` pairs, as that pr
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from studio.requests import (
@@ -120,14 +121,23 @@ def _sampling_fields(
     }
 
 
-def write(request: PictureRequest, model_name: str, model_hash: str, version: str) -> str:
+def write(
+    request: PictureRequest,
+    model_name: str,
+    model_hash: str,
+    version: str,
+    loras: Mapping[str, str] | None = None,
+) -> str:
     """The text for one picture, whose own seeds stand in `request`.
 
-    model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`.
+    model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`. loras: hashes
+    by name.
     """
+    hashes = ", ".join(f"{name}: {digest}" for name, digest in (loras or {}).items())
     fields = {
         **_sampling_fields(request, model_name, model_hash),
         **_own_fields(request),
+        "Lora hashes": hashes or None,
         "RNG": "CPU",
         "Version": f"Atelier v{version}",
     }

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.context import Context, ModelSpec
+from studio.context import Context
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import Step, denoise, first_latents, steps_of
 from studio.diffusion.editing.encode import blank, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.guidance import Conditions, Predict
 from studio.diffusion.metadata.document import Document
+from studio.diffusion.networks_called import hashes_of, spec_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
@@ -65,13 +66,13 @@ class Upscaling:
         grown = padded(picture, entry.multiple)
         tile = (min(request.tile, grown.shape[1]), min(request.tile, grown.shape[0]))
         with (
-            context.borrow(ModelSpec("diffusion", entry.id, "text2image")) as pipe,
+            context.borrow(spec_of(request, entry, self._catalogue.loras)) as pipe,
             torch.inference_mode(),
             memory_in_words(request, tile),
         ):
             context.check()
-            tell_missing_networks(request, context)
-            painter = Painter(entry, pipe)
+            tell_missing_networks(request, self._catalogue.loras, context)
+            painter = Painter(entry, pipe, hashes_of(request.prompt, self._catalogue.loras))
             count = len(steps_of(painter.scheduler(request, tile, request.strength)))
             steps = executed(request.steps, request.strength)
             run = Run.prepare(request, painter, tile, (steps, count))
