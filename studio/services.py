@@ -93,7 +93,11 @@ def build_services(settings: Settings) -> Services:
     database = Database(settings.data_dir)
     jobs = JobTable(database)
     outputs = OutputTable(database, settings.data_dir)
-    catalogue = Catalogue(settings.data_dir / "models", default=settings.default_model)
+    catalogue = Catalogue(
+        settings.data_dir / "models",
+        default=settings.default_model,
+        memory=settings.data_dir / "cache" / "loras.json",
+    )
     if settings.default_model:
         _check_default(catalogue, settings.default_model)
     inputs = InputStore(settings.data_dir)

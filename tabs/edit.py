@@ -18,7 +18,7 @@ from studio.requests import (
     Resize,
 )
 from studio.services import Services
-from tabs.blocks import canvas, prompts, sampling, seed, stage
+from tabs.blocks import canvas, loras, prompts, sampling, seed, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
@@ -61,6 +61,7 @@ def build(services: Services, model: gr.Dropdown) -> EditView:
             fields |= sampling.build(entry, IDS)
             seeds = seed.build(IDS)
             fields |= sampling.build_batches(IDS)
+            picker = loras.build(IDS)
             fields |= _folded()
             fields |= sampling.build_more()
             batch = build_batch(IDS, "the picture on the canvas and its mask")
@@ -79,6 +80,7 @@ def build(services: Services, model: gr.Dropdown) -> EditView:
         canvas=board,
         batch=batch,
         also=(batch,),
+        picker=picker,
         **remembered("edit"),
     )
 

@@ -9,7 +9,7 @@ from studio.diffusion.metadata import files
 from studio.diffusion.metadata.imported import Imported
 from studio.requests import STORED, GenerationRequest
 from studio.services import Services
-from tabs.blocks import drop_zone, prompts, sampling, seed, size, stage
+from tabs.blocks import drop_zone, loras, prompts, sampling, seed, size, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
@@ -51,6 +51,7 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
             sizes = size.build(entry)
             seeds = seed.build("at-")
             fields |= sampling.build_batches("at-")
+            picker = loras.build("at-")
             fields |= sampling.build_hires(services.upscalers)
             fields |= sampling.build_more()
             drop = drop_zone.build()
@@ -71,6 +72,7 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
         drop=drop,
         read_prompt=read_prompt,
         stage=right,
+        picker=picker,
         **remembered("generate"),
     )
 

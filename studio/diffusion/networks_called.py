@@ -1,6 +1,7 @@
 """The networks that a prompt calls for: `<lora:name:0.8>`, which model wears them, and how much."""
 
 import math
+import re
 from collections.abc import Iterator
 
 from studio.context import ModelSpec, Worn
@@ -45,6 +46,20 @@ def missing_networks(prompt: str, shelf: LoraShelf) -> Iterator[NetworkTag]:
     for tag in strip_networks(prompt)[1]:
         if tag.kind not in _KINDS or not shelf.find(tag.args[0]):
             yield tag
+
+
+def with_lora(prompt: str, name: str, strength: float | None) -> str:
+    """The prompt with a LoRA of this strength, in place of a tag for it or at the end.
+
+    strength: None takes its tags away.
+    """
+    own = re.compile(rf"\s*<(?:{'|'.join(_KINDS)}):{re.escape(name)}(?::[^>]*)?>", re.IGNORECASE)
+    tag = "" if strength is None else f" <lora:{name}:{strength:g}>"
+    first = own.search(prompt)
+    if first is not None:  # it stays where it is, for people know their prompts by sight
+        rest = own.sub("", prompt[first.end() :])
+        return (prompt[: first.start()] + tag + rest).lstrip(" ")
+    return (prompt.rstrip() + tag).lstrip(" ")
 
 
 def hashes_of(prompt: str, shelf: LoraShelf) -> dict[str, str]:

@@ -127,10 +127,10 @@ def family_name(facts: LoraFacts) -> str:
     fitting = [
         family
         for family in FAMILIES
-        if family.network is facts.network
+        if family.network == facts.network
         and (family.network is not Network.UNET or family.context == (facts.context or -1))
     ]
-    if facts.network is Network.FLUX:
+    if facts.network == Network.FLUX:
         return "FLUX.1"
     return fitting[0].name if fitting else ""
 

@@ -20,13 +20,20 @@ class Catalogue:
     """The models in the given folders; looked up afresh, so that a new folder is seen at once.
 
     default: id of the model that requests without one get; empty for the first that ships.
+    memory: file in which what is known of thousands of LoRA files outlives the server.
     """
 
-    def __init__(self, own: Path, embedded: Path = ASSETS / "models", default: str = ""):
+    def __init__(
+        self,
+        own: Path,
+        embedded: Path = ASSETS / "models",
+        default: str = "",
+        memory: Path | None = None,
+    ):
         self._own = own
         self._embedded = embedded
         self._default = default
-        self._drawers = Drawers(own)
+        self._drawers = Drawers(own, memory)
         self.loras = LoraShelf(self._drawers, own)
         self._read: dict[Path, tuple[_Stamp, ModelEntry]] = {}
 

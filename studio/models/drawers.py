@@ -1,10 +1,15 @@
 """The weight files of a folder and what each of them is, recognised by content, not by place."""
 
+import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import orjson
 
 from studio.models.headers import Header, HeaderError, Shapes, read_header, read_numbers
 from studio.models.lora_facts import LoraFacts, lora_facts
@@ -16,10 +21,15 @@ from studio.models.originals.layout import (
     read_layout,
 )
 
+log = logging.getLogger(__name__)
+Stamp = tuple[int, int]
+"""A file's size and its time of change."""
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pickle")
 _WIDE = 0.09
 """Spread of the tensor that tells velocity from noise; see originals.layout."""
 _LORA = ("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.", "hada_w", "lokr_w")
+_VERSION = 1
+"""Of what is kept about LoRA files: another one is read anew."""
 _EMBEDDING = ({"emb_params"}, {"clip_l", "clip_g"}, {"clip_l"}, {"clip_g"})
 
 
@@ -57,39 +67,78 @@ class Drawers:
     """The weight files below a folder; looked up afresh, each read again only when it changed.
 
     Folders that are a model of several files (with a model_index.json) are left to the catalogue.
+    memory: file in which what is known of LoRA files outlives the server.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, memory: Path | None = None):
         self._root = root
-        self._known: dict[Path, tuple[tuple[int, int], WeightFile]] = {}
+        self._memory = memory
+        self._known: dict[Path, tuple[Stamp, WeightFile]] | None = None
 
     def files(self) -> list[WeightFile]:
         """All of them, sorted by their place."""
-        found: dict[Path, tuple[tuple[int, int], WeightFile]] = {}
+        known = self._remembered() if self._known is None else self._known
+        found: dict[Path, tuple[Stamp, WeightFile]] = {}
+        learnt = 0
         for path in sorted(self._paths()):
             try:
                 facts = path.stat()
             except OSError:  # it was removed just now
                 continue
             stamp = facts.st_size, facts.st_mtime_ns
-            known = self._known.get(path)
-            found[path] = (
-                known
-                if known is not None and known[0] == stamp
-                else (stamp, _recognised(path, facts.st_size))
-            )
+            entry = known.get(path)
+            if entry is None or entry[0] != stamp:
+                entry = stamp, _recognised(path, facts.st_size)
+                learnt += entry[1].lora is not None
+            found[path] = entry
         self._known = found
+        if learnt and self._memory is not None:
+            self._remember(self._memory)
         return [file for _, file in found.values()]
 
     def _paths(self) -> Iterator[Path]:
+        seen = set()
         for folder, inner, names in os.walk(self._root, followlinks=True):
-            if "model_index.json" in names:
-                inner.clear()
+            place = os.path.realpath(folder)
+            if place in seen or "model_index.json" in names:
+                inner.clear()  # a link leads back here, or the folder is one model
                 continue
+            seen.add(place)
             inner[:] = [name for name in inner if not name.startswith(".")]
             for name in names:
                 if Path(name).suffix.lower() in (".safetensors", *PICKLES):
                     yield Path(folder) / name
+
+    def _remembered(self) -> dict[Path, tuple[Stamp, WeightFile]]:
+        """The LoRA files that an earlier server knew: thousands of headers take seconds to read."""
+        try:
+            kept = orjson.loads(self._memory.read_bytes()) if self._memory else {}
+            if kept.get("version") != _VERSION:
+                return {}
+            return {
+                Path(path): ((size, changed), _lora_file(Path(path), size, LoraFacts(**facts)))
+                for path, (size, changed, facts) in kept["files"].items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            return {}
+
+    def _remember(self, memory: Path) -> None:
+        files = {
+            str(path): [*stamp, asdict(file.lora)]
+            for path, (stamp, file) in (self._known or {}).items()
+            if file.lora is not None
+        }
+        try:
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=memory.parent, delete=False) as aside:
+                aside.write(orjson.dumps({"version": _VERSION, "files": files}))
+            Path(aside.name).replace(memory)
+        except OSError as error:
+            log.warning("The list of LoRA files could not be kept (%s).", error)
+
+
+def _lora_file(path: Path, size: int, facts: LoraFacts) -> WeightFile:
+    return WeightFile(path, Kind.LORA, size, lora=facts)
 
 
 def _recognised(path: Path, size: int) -> WeightFile:
@@ -100,6 +149,8 @@ def _recognised(path: Path, size: int) -> WeightFile:
         return WeightFile(path, Kind.DAMAGED, size, problem=problem)
     try:
         header = read_header(path)
+        if _is_lora(header):
+            return _lora_file(path, size, lora_facts(header))
         original = read_layout(header, lambda name: _spread(path, header, name) > _WIDE)
     except LayoutError as error:
         return WeightFile(path, Kind.CHECKPOINT, size, problem=str(error))
@@ -109,15 +160,16 @@ def _recognised(path: Path, size: int) -> WeightFile:
         problem = f"cannot be read ({error.strerror}); see to its permissions"
         return WeightFile(path, Kind.DAMAGED, size, problem=problem)
     kind = Kind.CHECKPOINT if original is not None else _kind(header)
-    if kind is Kind.LORA:
-        return WeightFile(path, kind, size, lora=lora_facts(header.shapes, header.metadata))
     return WeightFile(path, kind, size, header, original)
+
+
+def _is_lora(header: Header) -> bool:
+    """Every tensor of a LoRA is named as one, so that a few tell."""
+    return any(mark in name for name in islice(header.names, 8) for mark in _LORA)
 
 
 def _kind(header: Header) -> Kind:
     shapes = Shapes(header.shapes)
-    if any(mark in name for name in shapes for mark in _LORA):
-        return Kind.LORA
     if is_vae(shapes):
         return Kind.VAE
     if encoder_kind(shapes) is not None:
@@ -128,6 +180,6 @@ def _kind(header: Header) -> Kind:
 
 
 def _spread(path: Path, header: Header, name: str) -> float:
-    if name not in header.spans:
+    if name not in header.shapes:
         return 0.0
     return float(read_numbers(path, header, name).std())

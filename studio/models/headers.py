@@ -4,14 +4,15 @@ Source: the format's description, https://huggingface.co/docs/safetensors: eight
 little-endian header length, a JSON header, then the data that the header's offsets span.
 """
 
-import json
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 
 Shape = tuple[int, ...]
 _LONGEST = 100_000_000
@@ -22,20 +23,43 @@ class HeaderError(ValueError):
     """A file is no safetensors file, or only the beginning of one; the message follows its name."""
 
 
-@dataclass(frozen=True)
 class Header:
     """A file's tensors by name, without their data.
 
-    shapes: of all tensors. formats: safetensors' names of number formats ("F16", "F8_E4M3").
-    spans: first byte and the byte after the last, in the file. metadata: notes of whoever wrote it.
-    size: bytes that the whole file should have.
+    metadata: notes of whoever wrote it. size: bytes that the whole file should have. Shapes,
+    number formats ("F16", "F8_E4M3") and spans are worked out when first asked for: most files are
+    only recognised by some of their names.
     """
 
-    shapes: Mapping[str, Shape]
-    formats: Mapping[str, str]
-    spans: Mapping[str, tuple[int, int]]
-    metadata: Mapping[str, str]
-    size: int
+    def __init__(self, tensors: Mapping[str, Any], metadata: Mapping[str, str], start: int):
+        self._tensors = tensors
+        self._start = start
+        self.metadata = metadata
+        ends = [facts["data_offsets"][1] for facts in tensors.values()]
+        self.size = start + int(max(ends, default=0))
+
+    @property
+    def names(self) -> Iterable[str]:
+        """Of all tensors, in the file's order."""
+        return self._tensors.keys()
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Of all tensors."""
+        return {name: tuple(facts["shape"]) for name, facts in self._tensors.items()}
+
+    def shape(self, name: str) -> Shape:
+        """Of one tensor."""
+        return tuple(self._tensors[name]["shape"])
+
+    def format(self, name: str) -> str:
+        """A tensor's number format."""
+        return str(self._tensors[name]["dtype"])
+
+    def span(self, name: str) -> tuple[int, int]:
+        """A tensor's first byte and the byte after its last, in the file."""
+        first, end = self._tensors[name]["data_offsets"]
+        return self._start + first, self._start + end
 
     def numbers(self, counted: Callable[[str], bool] = lambda name: True) -> int:
         """How many numbers the tensors hold whose names are counted."""
@@ -64,20 +88,14 @@ def read_header(path: Path) -> Header:
 
 
 def _parsed(text: bytes) -> Header:
-    tensors = json.loads(text)
+    tensors = orjson.loads(text)
     notes = tensors.pop("__metadata__", {})
-    start = 8 + len(text)
-    spans = {
-        name: (start + facts["data_offsets"][0], start + facts["data_offsets"][1])
-        for name, facts in tensors.items()
-    }
-    return Header(
-        shapes={name: tuple(facts["shape"]) for name, facts in tensors.items()},
-        formats={name: facts["dtype"] for name, facts in tensors.items()},
-        spans=spans,
-        metadata={str(key): str(value) for key, value in notes.items()},
-        size=max((end for _, end in spans.values()), default=start),
+    header = Header(
+        tensors, {str(key): str(value) for key, value in notes.items()}, start=8 + len(text)
     )
+    if not all("shape" in facts and "dtype" in facts for facts in tensors.values()):
+        raise KeyError("shape")
+    return header
 
 
 def read_numbers(path: Path, header: Header, name: str) -> np.ndarray:
@@ -85,11 +103,11 @@ def read_numbers(path: Path, header: Header, name: str) -> np.ndarray:
 
     Raises HeaderError for number formats other than float32, float16 and bfloat16.
     """
-    first, end = header.spans[name]
+    first, end = header.span(name)
     with path.open("rb") as stream:
         stream.seek(first)
         data = stream.read(end - first)
-    match header.formats[name]:
+    match header.format(name):
         case "F32":
             return np.frombuffer(data, "<f4")
         case "F16":

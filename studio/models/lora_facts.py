@@ -7,21 +7,23 @@ Sources: the metadata that kohya-ss/sd-scripts writes (ss_*), the ModelSpec of S
 import base64
 import binascii
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from studio.models.families import Network
-from studio.models.headers import HeaderError, read_header
+from studio.models.headers import Header, HeaderError, read_header
 
 _FLUX = ("single_blocks", "single_transformer_blocks", "double_blocks")
 _SD3 = ("joint_blocks", "transformer.transformer_blocks", "transformer_transformer_blocks")
 _UNET = ("lora_unet_", "unet.", "down_blocks")
 _OTHERS = {"hada_w": "is a LoHa", "lokr_w": "is a LoKr", "oft_": "is an OFT"}
-_CONTEXT = ("attn2_to_k.", "attn2.to_k.", "attn2.processor.to_k_lora.")
-_DOWN = ("lora_down.weight", "lora_A.weight", "lora.down.weight", "down.weight")
+_CONTEXT = re.compile(
+    r"^.*attn2[._](?:to_k|processor\.to_k_lora)\.(?:lora[._])?(?:down|A)\.weight$", re.MULTILINE
+)
+"""What a LoRA puts before the matrix that makes keys of text states."""
 _TAGS = 24
 
 
@@ -29,14 +31,15 @@ _TAGS = 24
 class LoraFacts:
     """What a LoRA's header tells.
 
-    network: the kind of denoiser, None when it is for text encoders only. context: features of the
-    text states that its denoiser attends to, 0 when it does not say. base: the model that it was
-    trained on, as its maker names it. trigger: its ModelSpec's trigger phrase. tags: the commonest
-    of its captions. hash: of its weights, as its maker wrote it. pictured: whether a thumbnail is
-    in it. problem: the rest of a sentence that begins with its name, or "".
+    network: the kind of denoiser (see families.Network), None when it is for text encoders only.
+    context: features of the text states that its denoiser attends to, 0 when it does not say.
+    base: the model that it was trained on, as its maker names it. trigger: its ModelSpec's trigger
+    phrase. tags: the commonest of its captions. hash: of its weights, as its maker wrote it.
+    pictured: whether a thumbnail is in it. problem: the rest of a sentence that begins with its
+    name, or "".
     """
 
-    network: Network | None = None
+    network: str | None = None
     context: int = 0
     base: str = ""
     trigger: str = ""
@@ -51,17 +54,18 @@ class LoraFacts:
             return None
         try:
             uri = read_header(path).metadata.get("modelspec.thumbnail", "")
-            return base64.b64decode(uri.partition("base64,")[2], validate=True)
+            return base64.b64decode(uri.partition("base64,")[2], validate=True) or None
         except (OSError, HeaderError, binascii.Error):
             return None
 
 
-def lora_facts(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> LoraFacts:
+def lora_facts(header: Header) -> LoraFacts:
     """The facts of a file's names, shapes and metadata."""
-    other = next((words for mark, words in _OTHERS.items() if any(mark in n for n in shapes)), "")
+    names, metadata = "\n".join(header.names), header.metadata
+    other = next((words for mark, words in _OTHERS.items() if mark in names), "")
     return LoraFacts(
-        network=_network(shapes),
-        context=_context(shapes),
+        network=_network(names),
+        context=_context(names, header),
         base=_base(metadata),
         trigger=metadata.get("modelspec.trigger_phrase", "")[:500],
         tags=_tags(metadata.get("ss_tag_frequency", "")),
@@ -71,18 +75,17 @@ def lora_facts(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str
     )
 
 
-def _network(shapes: Mapping[str, Any]) -> Network | None:
+def _network(names: str) -> Network | None:
     for marks, network in ((_FLUX, Network.FLUX), (_SD3, Network.SD3), (_UNET, Network.UNET)):
-        if any(mark in name for name in shapes for mark in marks):
+        if any(mark in names for mark in marks):
             return network
     return None
 
 
-def _context(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    for name, shape in shapes.items():
-        if any(mark in name for mark in _CONTEXT) and name.endswith(_DOWN) and len(shape) > 1:
-            return int(shape[1])
-    return 0
+def _context(names: str, header: Header) -> int:
+    found = _CONTEXT.search(names)
+    shape = header.shape(found[0]) if found else ()
+    return int(shape[1]) if len(shape) > 1 else 0
 
 
 def _base(metadata: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from studio.errors import AtelierError
 from studio.models.entry import ModelEntry
 from studio.requests import PROMPT_LIMIT, GenerationRequest, Schedule, validated
 from studio.services import Services
-from tabs.blocks import header, prompts, sampling, seed, stage
+from tabs.blocks import header, loras, prompts, sampling, seed, stage
 from tabs.blocks.stage import REMEMBERED_JOBS, PageJobs
 from tabs.forms import Form, Values
 
@@ -41,6 +41,7 @@ class MakerView:
     told: gr.JSON
     saved: gr.BrowserState
     also: tuple[Any, ...] = ()
+    picker: loras.Loras | None = None
 
 
 def remembered(name: str) -> dict[str, Any]:
@@ -63,6 +64,11 @@ class MakerHandlers:
     def __init__(self, services: Services, view: MakerView):
         self._services = services
         self._view = view
+
+    @property
+    def services(self) -> Services:
+        """What the tab calls."""
+        return self._services
 
     def submit(self, values: Values) -> dict[Any, Any]:
         """Put a job into the queue, or say why it cannot be done."""
@@ -226,9 +232,11 @@ def wire_jobs(
 
 
 def wire_controls(view: MakerView, handlers: MakerHandlers) -> None:
-    """Connect prompts, sampler and seed."""
+    """Connect prompts, LoRA files, sampler and seed."""
     fields, words = view.form.fields, view.prompts
     seed.wire(view.seed)
+    if view.picker is not None:
+        loras.wire(view.picker, handlers.services, fields["model"], words.prompt)
     for box, counted, composable in (
         (words.prompt, words.prompt_count, True),
         (words.negative, words.negative_count, False),
