@@ -1,6 +1,6 @@
 """Texts as CLIP reads them: in chunks of its positions, each between a begin and an end token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -8,7 +8,9 @@ import torch
 
 from studio.diffusion.conditioning import TextStates, weigh
 from studio.diffusion.tokens import BORDER_TOKENS, Chunk, chunked
+from studio.diffusion.words import NO_WORDS, Words, with_words
 from studio.errors import RequestError
+from studio.models.embeddings import FIRST_ID
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,24 +28,32 @@ class ClipTexts:
     """
 
     encoders: Encoders
+    words: Words = NO_WORDS
 
     def chunks(self, text: str) -> list[list[Chunk]]:
         """The text's chunks for each encoder, as many for one as for the other."""
-        return clip_chunks(self.encoders, text)
+        return clip_chunks(self.encoders, text, self.words.ids)
 
     def encode(self, chunks: list[list[Chunk]], clip_skip: int) -> TextStates:
         """The states of chunks; RequestError when there is no such layer."""
         with_pooled = hasattr(self.encoders[-1][1], "text_projection")
-        embeds, pooled = clip_states(self.encoders, chunks, clip_skip, early=with_pooled)
+        embeds, pooled = clip_states(
+            self.encoders, chunks, clip_skip, early=with_pooled, words=self.words
+        )
         return TextStates(torch.cat(embeds, dim=-1), pooled[-1] if with_pooled else None)
 
 
-def clip_chunks(encoders: Encoders, text: str) -> list[list[Chunk]]:
-    """The text's chunks for each encoder, as many for one as for the other."""
+def clip_chunks(
+    encoders: Encoders, text: str, words: Mapping[str, range] | None = None
+) -> list[list[Chunk]]:
+    """The text's chunks for each encoder, as many for one as for the other.
+
+    words: ids of words with vectors of their own.
+    """
     chunks = []
     for tokenizer, encoder in encoders:
         length = _positions(tokenizer, encoder) - BORDER_TOKENS
-        chunks.append(chunked(text, tokenized(tokenizer), length))
+        chunks.append(chunked(text, with_words(tokenized(tokenizer), words or {}), length))
     longest = max(len(own) for own in chunks)
     return [own + [Chunk((), ())] * (longest - len(own)) for own in chunks]
 
@@ -60,7 +70,12 @@ def tokenized(tokenizer: Any) -> Any:
 
 @torch.no_grad()
 def clip_states(
-    encoders: Encoders, chunks: list[list[Chunk]], clip_skip: int, *, early: bool
+    encoders: Encoders,
+    chunks: list[list[Chunk]],
+    clip_skip: int,
+    *,
+    early: bool,
+    words: Words = NO_WORDS,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """For each encoder its states (1, tokens, features) and the first chunk's pooled state.
 
@@ -71,11 +86,12 @@ def clip_states(
     _check_clip_skip(encoders, clip_skip, skip - clip_skip)
     embeds: list[torch.Tensor] = []
     pooled: list[torch.Tensor] = []
-    for (tokenizer, encoder), own in zip(encoders, chunks, strict=True):
+    for place, (pair, own) in enumerate(zip(encoders, chunks, strict=True)):
+        tokenizer, encoder = pair
         states: list[torch.Tensor] = []
         # One chunk at a time: in a batch, rounding would depend on the neighbours.
         for chunk in own:
-            output = _run(tokenizer, encoder, chunk)
+            output = _run(tokenizer, encoder, chunk, place, words)
             layer = _layer(encoder, output, skip, normed=not early)
             if not states:
                 pooled.append(_pooled(output))
@@ -107,11 +123,15 @@ def _check_clip_skip(encoders: Encoders, clip_skip: int, built_in: int) -> None:
         )
 
 
-def _run(tokenizer: Any, encoder: Any, chunk: Chunk) -> Any:
+def _run(tokenizer: Any, encoder: Any, chunk: Chunk, place: int, words: Words) -> Any:
     """The encoder's output for one chunk between its borders, padded to all positions."""
     ids = [tokenizer.bos_token_id, *chunk.ids, tokenizer.eos_token_id]
     ids += [tokenizer.pad_token_id] * (_positions(tokenizer, encoder) - len(ids))
-    return encoder(torch.tensor([ids], device=input_device(encoder)), output_hidden_states=True)
+    # A begin token holds a word's place: the pooled state is taken at the first end token.
+    known = [tokenizer.bos_token_id if each >= FIRST_ID else each for each in ids]
+    given = torch.tensor([known], device=input_device(encoder))
+    with words.spoken(encoder, place, ids):
+        return encoder(given, output_hidden_states=True)
 
 
 def input_device(encoder: Any) -> Any:

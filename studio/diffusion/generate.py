@@ -6,10 +6,10 @@ from studio.context import Context
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise, first_sigma
 from studio.diffusion.editing.encode import blank
-from studio.diffusion.networks_called import hashes_of, spec_of
+from studio.diffusion.networks_called import spec_of
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, memory_in_words, tell_missing_networks
+from studio.diffusion.run import Run, memory_in_words, tell_left_out
 from studio.diffusion.sizes import enlarged_size
 from studio.diffusion.upscaling.hires import SecondPass
 from studio.models.catalogue import Catalogue
@@ -39,8 +39,8 @@ class Generation:
             memory_in_words(request, largest),
         ):
             context.check()
-            tell_missing_networks(request, self._catalogue.loras, context)
-            painter = Painter(entry, pipe, hashes_of(request.prompt, self._catalogue.loras))
+            tell_left_out(request, entry, self._catalogue, context)
+            painter = Painter.of(request, entry, pipe, self._catalogue)
             evaluations = len(painter.scheduler(request, size).timesteps)
             run = Run.prepare(request, painter, size, (request.steps, evaluations))
             second = None

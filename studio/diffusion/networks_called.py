@@ -62,6 +62,12 @@ def with_lora(prompt: str, name: str, strength: float | None) -> str:
     return (prompt.rstrip() + tag).lstrip(" ")
 
 
+def prompts_of(request: PictureRequest) -> list[str]:
+    """All texts that a job shows to a model."""
+    fields = ("prompt", "negative_prompt", "hires_prompt", "hires_negative_prompt")
+    return [text for field in fields if (text := getattr(request, field, ""))]
+
+
 def hashes_of(prompt: str, shelf: LoraShelf) -> dict[str, str]:
     """The hashes of a prompt's LoRAs by name, for the record in a picture."""
     found = ((worn.name, shelf.find(worn.name)) for worn in loras_of(prompt, shelf))

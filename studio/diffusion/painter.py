@@ -9,8 +9,11 @@ import torch
 from studio.diffusion.conditioning import TextEncoding
 from studio.diffusion.guidance import Predict
 from studio.diffusion.networks import Seen, predictor
+from studio.diffusion.networks_called import hashes_of, prompts_of
 from studio.diffusion.samplers import Flow, build_scheduler, executed, start_late
 from studio.diffusion.texts import texts_of
+from studio.diffusion.words import NO_WORDS, Words, hashes_of_words, words_of
+from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.families import Family
 from studio.requests import PictureRequest
@@ -20,12 +23,29 @@ from studio.requests import PictureRequest
 class Painter:
     """A model's entry and its pipeline, held while a job runs.
 
-    loras: hashes of what it wears, by name.
+    loras: hashes of what it wears, by name. words: with vectors of their own, that its prompts use.
+    embeddings: hashes of their files.
     """
 
     entry: ModelEntry
     pipe: Any
     loras: Mapping[str, str] = field(default_factory=dict)
+    words: Words = NO_WORDS
+    embeddings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, request: PictureRequest, entry: ModelEntry, pipe: Any, catalogue: Catalogue
+    ) -> "Painter":
+        """The painter of a job: with all that its prompts call for."""
+        words = words_of(prompts_of(request), entry, catalogue.embeddings)
+        return cls(
+            entry,
+            pipe,
+            hashes_of(request.prompt, catalogue.loras),
+            words,
+            hashes_of_words(words, catalogue.embeddings),
+        )
 
     @property
     def family(self) -> Family:
@@ -46,7 +66,7 @@ class Painter:
 
     def texts(self) -> TextEncoding:
         """How it reads."""
-        return texts_of(self.family, self.pipe)
+        return texts_of(self.family, self.pipe, self.words)
 
     @property
     def zero_empty(self) -> bool:

@@ -17,17 +17,18 @@ from studio.diffusion.metadata import infotext
 from studio.diffusion.metadata.document import Document
 from studio.diffusion.metadata.files import save
 from studio.diffusion.networks import Seen
-from studio.diffusion.networks_called import missing_networks
+from studio.diffusion.networks_called import missing_networks, prompts_of
 from studio.diffusion.noise import Seeds, draw, seeds_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
 from studio.diffusion.receipt import receipt
 from studio.diffusion.resolve import of_one_picture
+from studio.diffusion.words import used_in
 from studio.errors import OutOfMemory
 from studio.events import Notice, Progress
-from studio.models.adapters import LoraShelf
-from studio.models.catalogue import model_hash
+from studio.models.catalogue import Catalogue, model_hash
+from studio.models.entry import ModelEntry
 from studio.requests import AnyPictureRequest, ImageFormat, UpscaleRequest
 from studio.store.outputs import Picture
 
@@ -162,6 +163,7 @@ class Run:
             request=request,
             model_hash=self.hash,
             lora_hashes=dict(self.painter.loras),
+            embedding_hashes=dict(self.painter.embeddings),
             versions=versions,
         )
         return packed(image, document, self.painter.entry.id, mask)
@@ -173,9 +175,8 @@ def packed(image: Image.Image, document: Document, model: str, mask: bytes = b""
     model: id of what made it. mask: the PNG file of the mask that is kept beside it.
     """
     request = document.request
-    text = infotext.write(
-        request, model, document.model_hash, __version__, loras=document.lora_hashes
-    )
+    hashes = {"Lora hashes": document.lora_hashes, "TI hashes": document.embedding_hashes}
+    text = infotext.write(request, model, document.model_hash, __version__, hashes)
     stream = io.BytesIO()
     save(image, stream, request.image_format, text, document.to_json())
     return Picture(
@@ -193,9 +194,15 @@ def packed(image: Image.Image, document: Document, model: str, mask: bytes = b""
     )
 
 
-def tell_missing_networks(request: AnyPictureRequest, shelf: LoraShelf, context: Context) -> None:
-    """Name the networks of the prompt that are not installed."""
-    for tag in missing_networks(request.prompt, shelf):
+def tell_left_out(
+    request: AnyPictureRequest, entry: ModelEntry, catalogue: Catalogue, context: Context
+) -> None:
+    """Name what the prompts call for and the model cannot use."""
+    for embedding in used_in(prompts_of(request), catalogue.embeddings):
+        if not embedding.fits(entry):
+            told = f"The embedding {embedding.word!r} is for {embedding.family}"
+            context.emit(Notice(text=f"{told} and was read as a plain word."))
+    for tag in missing_networks(request.prompt, catalogue.loras):
         name = ":".join((tag.kind, *tag.args[:1]))
         context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
 

@@ -21,11 +21,12 @@ from studio.diffusion.clip import (
 )
 from studio.diffusion.conditioning import TextEncoding, TextStates, weigh
 from studio.diffusion.tokens import Chunk, chunked
+from studio.diffusion.words import NO_WORDS, Words
 from studio.models.families import Family, Texts
 
 
-def texts_of(family: Family, pipe: Any) -> TextEncoding:
-    """How a loaded model of a family reads texts."""
+def texts_of(family: Family, pipe: Any, words: Words = NO_WORDS) -> TextEncoding:
+    """How a loaded model of a family reads texts; words: with vectors of their own."""
     encoders = [(getattr(pipe, t), getattr(pipe, e)) for t, e in family.encoders]
     if family.texts is Texts.SD3:
         width = pipe.transformer.config.joint_attention_dim
@@ -33,7 +34,7 @@ def texts_of(family: Family, pipe: Any) -> TextEncoding:
     if family.texts is Texts.FLUX:
         width = pipe.transformer.config.joint_attention_dim
         return FluxTexts(encoders[:1], T5(*encoders[1], family.t5_tokens, width))
-    return ClipTexts(encoders)
+    return ClipTexts(encoders, words)
 
 
 @dataclass(frozen=True)

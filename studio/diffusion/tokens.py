@@ -4,7 +4,7 @@ This is the part of encoding that needs no weights, so that a page can count whi
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from studio.diffusion.prompt import Break, parse_weights, plan
+from studio.diffusion.words import with_words
 from studio.errors import ModelError
 from studio.models.entry import ModelEntry
 from studio.models.families import Texts
@@ -80,13 +81,20 @@ def chunked(text: str, tokenize: Callable[[str], list[int]], length: int) -> lis
     return chunks
 
 
-def count_for(entry: ModelEntry, text: str, steps: int, *, composable: bool = True) -> TokenCount:
-    """The tokens of a prompt for a usable model; see `count`."""
+def count_for(
+    entry: ModelEntry,
+    text: str,
+    steps: int,
+    *,
+    composable: bool = True,
+    words: Mapping[str, range] | None = None,
+) -> TokenCount:
+    """The tokens of a prompt for a usable model; see `count`. words: with vectors of their own."""
     family = entry.family
     assert family is not None
     held = family.t5_tokens - 1 if family.texts is Texts.FLUX else None
     folder = entry.tokenizer(family.counted)
-    return count(folder, text, steps, composable=composable, held=held)
+    return count(folder, text, steps, composable=composable, held=held, words=words)
 
 
 def count(
@@ -96,6 +104,7 @@ def count(
     *,
     composable: bool = True,
     held: int | None = None,
+    words: Mapping[str, range] | None = None,
 ) -> TokenCount:
     """The tokens of a prompt's longest variant: over schedules, alternations and parts of AND.
 
@@ -108,9 +117,11 @@ def count(
     length = held or own
 
     @cache
-    def tokenize(part: str) -> list[int]:
+    def plain(part: str) -> list[int]:
         ids: list[int] = tokenizer.encode(part, add_special_tokens=False).ids
         return ids
+
+    tokenize = with_words(plain, words or {})
 
     variants = sorted(plan(text, steps, composable=composable).texts(), key=len, reverse=True)
     return max(

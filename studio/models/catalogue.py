@@ -9,6 +9,7 @@ from pathlib import Path
 from studio.errors import ModelError
 from studio.models.adapters import LoraShelf
 from studio.models.drawers import Drawers, Kind
+from studio.models.embeddings import EmbeddingShelf
 from studio.models.entry import ASSETS, INDEX, ModelEntry, file_entry, folder_entry
 
 _DRAWERS = ("upscalers", "loras", "embeddings", "vae", "text_encoders")
@@ -35,6 +36,7 @@ class Catalogue:
         self._default = default
         self._drawers = Drawers(own, memory)
         self.loras = LoraShelf(self._drawers, own)
+        self.embeddings = EmbeddingShelf(self._drawers)
         self._read: dict[Path, tuple[_Stamp, ModelEntry]] = {}
 
     def entries(self) -> list[ModelEntry]:

@@ -113,7 +113,10 @@ class MakerHandlers:
                 return f"{len(text):,} characters; at most {PROMPT_LIMIT:,} are possible"
             try:
                 entry = self._services.catalogue.usable(model or "")
-                found = tokens.count_for(entry, text or "", steps or 1, composable=composable)
+                words = self._services.catalogue.embeddings.ids(entry)
+                found = tokens.count_for(
+                    entry, text or "", steps or 1, composable=composable, words=words
+                )
             except AtelierError as error:
                 return html.escape(str(error))  # it may quote the prompt
             return prompts.counter(found.tokens, found.limit)

@@ -15,11 +15,11 @@ from studio.diffusion.editing.canvas import Canvas, prepare
 from studio.diffusion.editing.encode import beside, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.editing.hold import Hold, free_latents, hold_at
-from studio.diffusion.networks_called import hashes_of, spec_of
+from studio.diffusion.networks_called import spec_of
 from studio.diffusion.noise import Seeds
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, memory_in_words, tell_missing_networks
+from studio.diffusion.run import Run, memory_in_words, tell_left_out
 from studio.diffusion.samplers import executed
 from studio.models.catalogue import Catalogue
 from studio.requests import EditRequest, MaskedContent
@@ -50,9 +50,9 @@ class Editing:
             memory_in_words(request, canvas.size),
         ):
             context.check()
-            tell_missing_networks(request, self._catalogue.loras, context)
+            tell_left_out(request, entry, self._catalogue, context)
             steps = executed(request.steps, request.strength)
-            painter = Painter(entry, pipe, hashes_of(request.prompt, self._catalogue.loras))
+            painter = Painter.of(request, entry, pipe, self._catalogue)
             scheduler = painter.scheduler(request, canvas.size, request.strength)
             evaluations = len(steps_of(scheduler))
             run = Run.prepare(request, painter, canvas.size, (steps, evaluations))

@@ -16,8 +16,8 @@ JsonObject = dict[str, object]
 class Document(BaseModel):
     """All that is needed to ask for the same picture again.
 
-    lora_hashes: of the LoRAs that the prompt called for, by name. versions: of whatever shapes
-    pixels, by name, as in `{"torch": "2.6.0"}`.
+    lora_hashes, embedding_hashes: of what the prompts called for, by name. versions: of whatever
+    shapes pixels, by name, as in `{"torch": "2.6.0"}`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -26,6 +26,7 @@ class Document(BaseModel):
     model_name: str = ""
     model_hash: str = ""
     lora_hashes: dict[str, str] = {}
+    embedding_hashes: dict[str, str] = {}
     versions: dict[str, str] = {}
 
     def to_json(self) -> str:

@@ -126,18 +126,21 @@ def write(
     model_name: str,
     model_hash: str,
     version: str,
-    loras: Mapping[str, str] | None = None,
+    hashes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """The text for one picture, whose own seeds stand in `request`.
 
-    model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`. loras: hashes
-    by name.
+    model_name, model_hash: left out when empty. version: of Atelier, as in `0.1.0`. hashes: of
+    what the prompts called for, by name, under the key for their kind.
     """
-    hashes = ", ".join(f"{name}: {digest}" for name, digest in (loras or {}).items())
+    listed = {
+        key: ", ".join(f"{name}: {digest}" for name, digest in each.items()) or None
+        for key, each in (hashes or {}).items()
+    }
     fields = {
         **_sampling_fields(request, model_name, model_hash),
         **_own_fields(request),
-        "Lora hashes": hashes or None,
+        **listed,
         "RNG": "CPU",
         "Version": f"Atelier v{version}",
     }

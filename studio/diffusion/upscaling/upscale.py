@@ -15,12 +15,12 @@ from studio.diffusion.editing.encode import blank, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.guidance import Conditions, Predict
 from studio.diffusion.metadata.document import Document
-from studio.diffusion.networks_called import hashes_of, spec_of
+from studio.diffusion.networks_called import spec_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
 from studio.diffusion.receipt import receipt_of_pixels
-from studio.diffusion.run import Run, memory_in_words, packed, tell_missing_networks
+from studio.diffusion.run import Run, memory_in_words, packed, tell_left_out
 from studio.diffusion.samplers import executed
 from studio.diffusion.sizes import enlarged_size
 from studio.diffusion.upscaling.enlarge import MODEL_TILE, enlarge
@@ -71,8 +71,8 @@ class Upscaling:
             memory_in_words(request, tile),
         ):
             context.check()
-            tell_missing_networks(request, self._catalogue.loras, context)
-            painter = Painter(entry, pipe, hashes_of(request.prompt, self._catalogue.loras))
+            tell_left_out(request, entry, self._catalogue, context)
+            painter = Painter.of(request, entry, pipe, self._catalogue)
             count = len(steps_of(painter.scheduler(request, tile, request.strength)))
             steps = executed(request.steps, request.strength)
             run = Run.prepare(request, painter, tile, (steps, count))
