@@ -24,7 +24,7 @@ COMMA_REACH = 20
 BORDER_TOKENS = 2
 """A chunk stands between one begin and one end token."""
 
-COUNTED_VARIANTS = 16
+COUNTED_VARIANTS = 8
 """The most texts of one prompt that are counted while someone types; the longest go first."""
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
