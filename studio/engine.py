@@ -52,7 +52,7 @@ class Engine:
                 "diffusion": DiffusionLoader(catalogue, self.device, settings.attention),
                 "upscaler": UpscalerLoader(shelf, self.device),
             },
-            budget=self._budget,
+            budget=self.budget,
             release=self.release,
         )
 
@@ -120,5 +120,6 @@ class Engine:
                 )
             return self._pictures
 
-    def _budget(self) -> int:
+    def budget(self) -> int:
+        """Bytes that models may hold on the device."""
         return self._settings.memory_budget or automatic_budget(self.device())

@@ -17,6 +17,7 @@ from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
+from studio.models.library import Library, preferred_model
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import EditRequest, GenerationRequest, Request, UpscaleRequest
 from studio.settings import Settings
@@ -36,6 +37,7 @@ class Services:
     settings: Settings
     catalogue: Catalogue
     upscalers: UpscalerShelf
+    library: Library
     engine: Engine
     queue: JobQueue
     outputs: OutputTable
@@ -100,6 +102,10 @@ def build_services(settings: Settings) -> Services:
     )
     if settings.default_model:
         _check_default(catalogue, settings.default_model)
+    else:
+        chosen = preferred_model(settings.data_dir)
+        # One that was taken away since would leave every request without a model.
+        catalogue.default = chosen if chosen in {e.id for e in catalogue.entries()} else ""
     inputs = InputStore(settings.data_dir)
     shelf = UpscalerShelf(settings.data_dir / "models" / "upscalers")
     engine = Engine(settings, catalogue, inputs, shelf)
@@ -124,13 +130,27 @@ def build_services(settings: Settings) -> Services:
             engine.upscale,
         ),
     }
+    library = Library(
+        catalogue, shelf, engine.models, settings.data_dir, fixed=bool(settings.default_model)
+    )
     queue = JobQueue(jobs, outputs, kinds, settings.max_waiting_jobs)
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks)
     worker = Worker(queue, jobs, runner)
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
-        settings, catalogue, shelf, engine, queue, outputs, inputs, runner, worker, database, lock
+        settings,
+        catalogue,
+        shelf,
+        library,
+        engine,
+        queue,
+        outputs,
+        inputs,
+        runner,
+        worker,
+        database,
+        lock,
     )
 
 

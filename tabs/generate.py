@@ -80,17 +80,24 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
 class Handlers(MakerHandlers):
     """What only this tab's controls do."""
 
-    def choose_model(self, model: str) -> list[Any]:
-        """The model's own sizes, defaults and examples."""
+    def choose_model(self, model: str, /, **more: Any) -> list[Any]:
+        """The model's own sizes, defaults and examples; more: other values by field name."""
         with in_words():
             entry = self._services.catalogue.usable(model)
         fields = {
+            **more,
             "width": gr.Slider(value=entry.width, step=entry.multiple),
             "height": gr.Slider(value=entry.height, step=entry.multiple),
             **sampling.of_model(entry),
         }
         presets = gr.Radio(size.choices(entry), value=f"{entry.width}x{entry.height}")
         return [*self.filled(fields, entry), presets, list(entry.examples)]
+
+    def use(self, model: str, prompt: str) -> list[Any]:
+        """Another model with its own defaults, or another prompt; "" for the present one."""
+        if model:
+            return self.choose_model(model, model=model)
+        return [*self.filled({"prompt": prompt} if prompt else {}), gr.skip(), gr.skip()]
 
     def dropped(self, event: gr.EventData) -> list[Any]:
         """The settings of a dropped picture in all controls."""

@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from studio import __version__
 from studio.api import inputs, outputs, status
 from studio.services import Services
-from tabs import edit, extras, gallery, generate
+from tabs import edit, extras, gallery, generate, models
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
 from tabs.theme import ICON, VENDOR, css, script, theme
@@ -35,12 +35,26 @@ def build_page(services: Services) -> gr.Blocks:
                 extras_view = extras.build(services, top.model)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
                 gallery_view = gallery.build()
+            with gr.Tab("Models", id="models") as models_tab:
+                models_view = models.build()
         for view in (generate_view, edit_view, extras_view):
             view.saved.render()
         making = generate.wire(generate_view, services, page)
         editing = edit.wire(edit_view, services, page)
         enlarging = extras.wire(extras_view, services, page)
         gallery.wire(gallery_view, services, gallery_tab)
+        keeping = models.wire(models_view, services, models_tab, top.model)
+
+        def to_use(picked: models.Picked, prompt: str) -> list[object]:
+            return [*making.use(*keeping.use(picked, prompt)), gr.Tabs(selected="generate")]
+
+        words = generate_view.prompts
+        models_view.use.click(
+            to_use,
+            [models_view.picked, words.prompt],
+            [*generate_view.form.outputs, generate_view.size.presets, words.examples, tabs],
+            **QUIET,
+        )
 
         def to_generate(event: gr.EventData) -> list[object]:
             return [*making.use_settings(event), gr.Tabs(selected="generate")]

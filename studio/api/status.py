@@ -1,5 +1,7 @@
 """The state of the studio at a glance, for the page's header and for health checks."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
@@ -7,8 +9,21 @@ from studio import __version__
 from studio.services import Services
 
 
+class HeldInfo(BaseModel):
+    """A model in memory: its loader's kind, id, title, the bytes it holds, whether it is used."""
+
+    kind: str
+    id: str
+    title: str
+    bytes: int
+    in_use: bool
+
+
 class StatusInfo(BaseModel):
-    """Device, memory in bytes, jobs and the models that are loaded; ready once work can start."""
+    """Device, memory in bytes, jobs and the models that are loaded; ready once work can start.
+
+    budget: bytes that models may hold.
+    """
 
     version: str
     ready: bool
@@ -19,6 +34,8 @@ class StatusInfo(BaseModel):
     running: int
     waiting: int
     loaded: list[str]
+    budget: int
+    held: list[HeldInfo]
 
 
 def build_router(services: Services) -> APIRouter:
@@ -28,7 +45,7 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/status")
     def status() -> StatusInfo:
         """What the studio is doing right now."""
-        line = services.queue.line()
+        line, held = services.queue.line(), services.engine.models.held()
         device = services.engine.known_device
         memory = services.engine.memory() if device else None
         return StatusInfo(
@@ -40,7 +57,9 @@ def build_router(services: Services) -> APIRouter:
             memory_total=memory.total if memory else 0,
             running=line.running,
             waiting=line.waiting,
-            loaded=[held.title for held in services.engine.models.held()],
+            loaded=[each.title for each in held],
+            budget=services.engine.budget() if device else 0,
+            held=[HeldInfo(**asdict(each)) for each in held],
         )
 
     @router.get("/health")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.errors import ModelError
 from studio.models.adapters import LoraShelf
-from studio.models.drawers import Drawers, Kind
+from studio.models.drawers import Drawers, Kind, WeightFile
 from studio.models.embeddings import EmbeddingShelf
 from studio.models.entry import ASSETS, INDEX, ModelEntry, file_entry, folder_entry
 
@@ -20,7 +20,8 @@ _Stamp = tuple[tuple[str, int, int], ...]
 class Catalogue:
     """The models in the given folders; looked up afresh, so that a new folder is seen at once.
 
-    default: id of the model that requests without one get; empty for the first that ships.
+    default: id of the model that requests without one get; empty for the first that ships. It
+    can be set to another one at any time.
     memory: file in which what is known of thousands of LoRA files outlives the server.
     """
 
@@ -33,7 +34,7 @@ class Catalogue:
     ):
         self._own = own
         self._embedded = embedded
-        self._default = default
+        self.default = default
         self._drawers = Drawers(own, memory)
         self.loras = LoraShelf(self._drawers, own)
         self.embeddings = EmbeddingShelf(self._drawers)
@@ -74,10 +75,14 @@ class Catalogue:
             known = self._read[folder] = stamp, folder_entry(model_id, folder, embedded)
         return known[1]
 
+    def files(self) -> list[WeightFile]:
+        """All weight files that are not parts of a model folder."""
+        return self._drawers.files()
+
     def get(self, model_id: str) -> ModelEntry:
         """The model of this id, the default one for ""; ModelError when there is none."""
         entries = self.entries()
-        wanted = model_id or self._default
+        wanted = model_id or self.default
         for entry in entries:
             if entry.id == wanted or not wanted:
                 return entry

@@ -32,6 +32,9 @@ def test_status_tells_of_device_memory_and_jobs(client, services, embedded_id):
     status = client.get("/status").json()
     assert (status["running"], status["waiting"]) == (0, 0)
     assert status["loaded"] == [services.catalogue.get(embedded_id).title]
+    (held,) = status["held"]
+    assert (held["kind"], held["id"], held["in_use"]) == ("diffusion", embedded_id, False)
+    assert 0 < held["bytes"] < status["budget"] < status["memory_total"]
 
 
 def test_status_is_known_before_the_device_is(services):

@@ -12,7 +12,7 @@ from sample_pictures import picture
 from studio.requests import GenerationRequest
 from studio.services import Services, build_services
 from studio.settings import Settings
-from tabs import edit, extras, gallery, generate
+from tabs import edit, extras, gallery, generate, models
 from tabs.blocks import header
 
 
@@ -24,6 +24,7 @@ class Parts:
     edit: edit.EditView
     extras: extras.ExtrasView
     gallery: gallery.GalleryView
+    models: models.ModelsView
     model: gr.Dropdown
 
 
@@ -33,7 +34,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with gr.Blocks(analytics_enabled=False):
         model = header.build(services).model
         makers = (tab.build(services, model) for tab in (generate, edit, extras))
-        built = Parts(*makers, gallery.build(), model)
+        built = Parts(*makers, gallery.build(), models.build(), model)
     yield built
     services.stop()
 

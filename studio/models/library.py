@@ -1,0 +1,341 @@
+"""All weight files as people see and keep them: what each is, notes, checks and the trash."""
+
+import hashlib
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.context import ModelSpec
+from studio.errors import ModelError, from_os_error
+from studio.models.catalogue import Catalogue, model_hash
+from studio.models.drawers import Kind, WeightFile
+from studio.models.entry import ModelEntry
+from studio.models.integrity import file_problem
+from studio.models.manager import ModelManager
+from studio.models.upscalers import UpscalerShelf
+
+_BLOCK = 1 << 22
+_BESIDE = (".toml", ".json", ".preview.png", ".png", ".jpg", ".jpeg", ".webp")
+"""What belongs to a weight file and has its name."""
+_MANIFEST = "atelier-trash.json"
+PREFERENCES = "preferences.json"
+"""File of the data folder for what is chosen on the page and outlives the server."""
+_DEFAULT = "default_model"
+_NOTES = "notes"
+_TRIGGERS = "activation text"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A weight file or a folder of them.
+
+    kind: in words. id: its name among those of its kind. place: below the models folder, "" for
+    what ships. bytes: on disk. family: in words, "" where nobody can tell. notes, triggers: of its
+    keeper.
+    """
+
+    kind: str
+    id: str
+    title: str
+    path: Path
+    place: str
+    bytes: int
+    family: str = ""
+    embedded: bool = False
+    problem: str = ""
+    notes: str = ""
+    triggers: str = ""
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """What lies in the trash: key names it there; place: where it was."""
+
+    key: str
+    title: str
+    place: str
+    when: float
+
+
+class Library:
+    """The weights of the data folder.
+
+    data: the data folder. fixed: whether a setting names the default model.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        upscalers: UpscalerShelf,
+        models: ModelManager,
+        data: Path,
+        *,
+        fixed: bool,
+    ):
+        self._catalogue = catalogue
+        self._upscalers = upscalers
+        self._models = models
+        self._data = data
+        self._fixed = fixed
+        self._root = data / "models"
+        self._trash = data / "trash" / "models"
+        self._sums = data / "cache" / "checksums.json"
+
+    def items(self) -> list[Item]:
+        """Everything, models first, then by kind and name."""
+        found = [self._of_model(entry) for entry in self._catalogue.entries()]
+        known = {item.path for item in found}
+        told = self._told()
+        others = [
+            self._of_file(file, *told.get(file.path, ("", "", "")))
+            for file in self._catalogue.files()
+            if file.path not in known
+        ]
+        others.sort(key=lambda item: (item.kind.casefold(), item.title.casefold()))
+        return found + others
+
+    def get(self, kind: str, item_id: str) -> Item:
+        """One of them; ModelError when it is not here any more."""
+        for item in self.items():
+            if (item.kind, item.id) == (kind, item_id):
+                return item
+        raise ModelError(f"There is no {kind or 'file'} {item_id!r} here any more.")
+
+    def hash(self, model_id: str) -> str:
+        """A model's hash as pictures name it; reads the whole file the first time."""
+        return model_hash(self._catalogue.get(model_id))
+
+    def load(self, model_id: str) -> None:
+        """Bring a model into memory, where it stays until its room is needed."""
+        with self._models.borrow(ModelSpec("diffusion", model_id)):
+            return
+
+    def unload(self, model_id: str) -> None:
+        """Take a model out of memory; ModelError when a job uses it."""
+        held = {each.id for each in self._models.held() if each.kind == "diffusion"}
+        if model_id in held and not self._models.unload("diffusion", model_id):
+            title = self._catalogue.get(model_id).title
+            raise ModelError(f"{title} is in use by a running job; wait for its end.")
+
+    def make_default(self, model_id: str) -> None:
+        """Let requests without a model get this one, also after a restart."""
+        entry = self._catalogue.usable(model_id)
+        if self._fixed:
+            raise ModelError(
+                "The default model is set by ATELIER_DEFAULT_MODEL; change or remove that setting."
+            )
+        path = self._data / PREFERENCES
+        try:
+            path.write_text(
+                json.dumps({**_note(path), _DEFAULT: entry.id}, indent=1), encoding="utf-8"
+            )
+        except OSError as error:
+            raise from_os_error(error, "keep the default model") from error
+        self._catalogue.default = entry.id
+
+    def describe(self, kind: str, item_id: str, notes: str, triggers: str) -> None:
+        """Keep notes and trigger words beside the file, as A1111 does."""
+        item = self._own(kind, item_id)
+        path = _note_path(item.path)
+        note = {**_note(path), _NOTES: notes.strip(), _TRIGGERS: triggers.strip()}
+        try:
+            path.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise from_os_error(error, f"keep the notes on {item.title}") from error
+
+    def verify(self, kind: str, item_id: str) -> Iterator[tuple[float, str]]:
+        """Read all of it and compare with the sums of the last time: (share done, sentence).
+
+        The first time there is nothing to compare with: the sums are kept. Raises ModelError for
+        damaged files.
+        """
+        item = self.get(kind, item_id)
+        files = [item.path] if item.path.is_file() else sorted(item.path.rglob("*.safetensors"))
+        for file in files:
+            if file.suffix == ".safetensors" and (problem := file_problem(file)):
+                raise ModelError(f"{item.title} is damaged: {problem}.")
+        total, done = sum(file.stat().st_size for file in files) or 1, 0
+        sums: dict[str, str] = {}
+        for file in files:
+            digest = hashlib.sha256()
+            with file.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+                    done += len(block)
+                    yield done / total, ""
+            sums[str(file)] = digest.hexdigest()
+        yield 1.0, self._compared(item, sums)
+
+    def throw_away(self, kind: str, item_id: str) -> str:
+        """Move it to the trash, out of memory first; returns its key there.
+
+        Raises ModelError for what ships or is in use.
+        """
+        item = self._own(kind, item_id)
+        held = {each.id: each for each in self._models.held()}
+        loaded = item.kind == Kind.CHECKPOINT.value and item.id in held
+        if loaded and not self._models.unload("diffusion", item.id):
+            raise ModelError(f"{item.title} is in use by a running job; wait for its end.")
+        key = uuid.uuid4().hex
+        place = self._trash / key
+        try:
+            place.mkdir(parents=True)
+            for path in (item.path, *_companions(item.path)):
+                shutil.move(path, place / path.name)
+            manifest = {"title": item.title, "place": item.place, "when": time.time()}
+            (place / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        except OSError as error:
+            raise from_os_error(error, f"move {item.title} to the trash") from error
+        return key
+
+    def thrown_away(self) -> list[Trashed]:
+        """What lies in the trash, the latest first."""
+        found = []
+        for manifest in self._trash.glob(f"*/{_MANIFEST}"):
+            note = _note(manifest)
+            place, when = str(note.get("place", "")), float(note.get("when", 0))
+            found.append(Trashed(manifest.parent.name, str(note.get("title", place)), place, when))
+        return sorted(found, key=lambda each: -each.when)
+
+    def take_back(self, key: str) -> None:
+        """Move something from the trash to where it was; ModelError when that place is taken."""
+        entry = next((each for each in self.thrown_away() if each.key == key), None)
+        if entry is None:
+            raise ModelError("It is not in the trash any more.")
+        source, target = self._trash / entry.key, self._root / entry.place
+        if target.exists():
+            raise ModelError(
+                f"{entry.title} cannot be taken back: there is another {entry.place} now; "
+                "rename that one first."
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for path in source.iterdir():
+                if path.name != _MANIFEST:
+                    shutil.move(path, target.parent / path.name)
+            shutil.rmtree(source)
+        except OSError as error:
+            raise from_os_error(error, f"take {entry.title} back from the trash") from error
+
+    def empty_trash(self) -> int:
+        """Delete all that lies in the trash; returns how many."""
+        entries = self.thrown_away()
+        for entry in entries:
+            try:
+                shutil.rmtree(self._trash / entry.key)
+            except OSError as error:
+                raise from_os_error(error, f"delete {entry.title}") from error
+        return len(entries)
+
+    def _own(self, kind: str, item_id: str) -> Item:
+        item = self.get(kind, item_id)
+        if item.embedded:
+            raise ModelError(f"{item.title} ships with the studio and stays as it is.")
+        return item
+
+    def _of_model(self, entry: ModelEntry) -> Item:
+        notes, triggers = _kept(entry.path)
+        return Item(
+            kind=Kind.CHECKPOINT.value,
+            id=entry.id,
+            title=entry.title,
+            path=entry.path,
+            place=self._place(entry.path),
+            bytes=entry.bytes,
+            family=entry.family.name if entry.family else "",
+            embedded=entry.embedded,
+            problem=entry.problem,
+            notes=notes,
+            triggers=triggers,
+        )
+
+    def _told(self) -> dict[Path, tuple[str, str, str]]:
+        """What the shelves know of their files: kind, family, problem."""
+        return {
+            **{each.path: ("upscaler", "", each.problem) for each in self._upscalers.entries()},
+            **{
+                each.path: ("", each.family, each.problem)
+                for each in self._catalogue.loras.entries()
+            },
+            **{each.path: ("", each.family, "") for each in self._catalogue.embeddings.entries()},
+        }
+
+    def _of_file(self, file: WeightFile, kind: str, family: str, problem: str) -> Item:
+        place = self._place(file.path)
+        notes, triggers = _kept(file.path)
+        return Item(
+            kind=kind or file.kind.value,
+            id=place,
+            title=file.path.stem,
+            path=file.path,
+            place=place,
+            bytes=file.bytes,
+            family=family,
+            problem=problem or (f"{file.path.name} {file.problem}." if file.problem else ""),
+            notes=notes,
+            triggers=triggers,
+        )
+
+    def _place(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else ""
+
+    def _compared(self, item: Item, sums: dict[str, str]) -> str:
+        kept = _note(self._sums)
+        before = {path: kept[path] for path in sums if path in kept}
+        changed = [path for path, (digest, _) in before.items() if digest != sums[path]]
+        today = time.strftime("%d %B %Y")
+        self._sums.parent.mkdir(parents=True, exist_ok=True)
+        kept |= {path: before.get(path) or [digest, today] for path, digest in sums.items()}
+        self._sums.write_text(json.dumps(kept), encoding="utf-8")
+        if changed:
+            names = ", ".join(Path(path).name for path in changed)
+            since = before[changed[0]][1]
+            return f"{item.title} is not what it was on {since}: {names} changed."
+        if before:
+            since = next(iter(before.values()))[1]
+            return f"{item.title} is whole and the same as on {since}."
+        return f"{item.title} is whole; its checksum is kept for the next time."
+
+
+def preferred_model(data: Path) -> str:
+    """The default model that was chosen on the page, "" for none."""
+    return str(_note(data / PREFERENCES).get(_DEFAULT) or "")
+
+
+def whole(steps: Iterator[tuple[float, str]], told: Callable[[float], None]) -> str:
+    """Run a check to its end; told: hears the share that is done."""
+    sentence = ""
+    for share, last in steps:
+        told(share)
+        sentence = last
+    return sentence
+
+
+def _companions(path: Path) -> list[Path]:
+    """The files that belong to a weight file, by its name; a folder holds its own."""
+    if path.is_dir():
+        return []
+    return [beside for suffix in _BESIDE if (beside := path.with_suffix(suffix)).is_file()]
+
+
+def _note_path(path: Path) -> Path:
+    return path / "notes.json" if path.is_dir() else path.with_suffix(".json")
+
+
+def _note(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _kept(path: Path) -> tuple[str, str]:
+    """Notes and trigger words of a file's keeper."""
+    note = _note(_note_path(path))
+    return str(note.get(_NOTES) or ""), str(note.get(_TRIGGERS) or "")
