@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.diffusion.networks_called import with_lora
+from studio.models.drawers import PICKLES
 from studio.models.library import Item
 from studio.services import Services
 from tabs.blocks import header
@@ -57,6 +58,7 @@ class ModelsView:
     use: gr.Button
     load: gr.Button
     unload: gr.Button
+    convert: gr.Button
     standard: gr.Button
     check: gr.Button
     trash: gr.Button
@@ -87,6 +89,9 @@ def build() -> ModelsView:
                 )
                 load = gr.Button("Load", size="sm", min_width=90, elem_id="at-model-load")
                 unload = gr.Button("Unload", size="sm", min_width=90, elem_id="at-model-unload")
+                convert = gr.Button(
+                    "Convert to .safetensors", size="sm", min_width=180, elem_id="at-model-convert"
+                )
                 standard = gr.Button(
                     "Make default", size="sm", min_width=110, elem_id="at-model-default"
                 )
@@ -109,6 +114,7 @@ def build() -> ModelsView:
         use=use,
         load=load,
         unload=unload,
+        convert=convert,
         standard=standard,
         check=check,
         trash=trash,
@@ -191,6 +197,13 @@ class Handlers:
             self._library.make_default(_id(picked))
         return self._picked(picked)
 
+    def convert(self, picked: Picked) -> dict[Any, Any]:
+        """Write a pickle's weights as .safetensors, in a process of its own."""
+        with in_words("Not converted"):
+            made = self._library.convert(*_both(picked))
+        gr.Info(f"{html.escape(made.name)} stands beside it.", title="Converted", duration=6)
+        return self._picked(None)
+
     def check(self, picked: Picked) -> Iterator[Any]:
         """Read the whole file, and say how far that is and what came of it."""
         began = shown = time.monotonic()
@@ -269,6 +282,7 @@ class Handlers:
             view.use: gr.Button(visible=whole and item.kind in _USED),
             view.load: gr.Button(visible=model and whole),
             view.unload: gr.Button(visible=model and whole),
+            view.convert: gr.Button(visible=item.path.suffix.lower() in PICKLES),
             view.standard: gr.Button(visible=model and whole),
             view.trash: gr.Button(visible=not item.embedded),
             view.take_back: gr.Button(visible=False),
@@ -308,6 +322,7 @@ def wire(view: ModelsView, services: Services, tab: gr.Tab, model: gr.Dropdown) 
         view.use,
         view.load,
         view.unload,
+        view.convert,
         view.standard,
         view.trash,
         view.take_back,
@@ -320,6 +335,7 @@ def wire(view: ModelsView, services: Services, tab: gr.Tab, model: gr.Dropdown) 
     for button, handler in (
         (view.load, handlers.load),
         (view.unload, handlers.unload),
+        (view.convert, handlers.convert),
         (view.standard, handlers.make_default),
         (view.trash, handlers.trash),
         (view.take_back, handlers.take_back),

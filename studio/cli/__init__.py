@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
 from studio.diffusion.upscaling.choices import LATENT, of_pixels
 from studio.doctor import Finding, examine
+from studio.models.convert import convert
 from studio.services import build_services
 from studio.settings import Settings, load_settings
 
@@ -55,8 +57,16 @@ def build(serve: Serve) -> typer.Typer:
     app.command("edit")(edit)
     app.command("upscale")(upscale)
     app.command("models")(models)
+    app.command("convert")(convert_file)
     app.command("doctor")(doctor)
     return app
+
+
+def convert_file(
+    file: Annotated[Path, typer.Argument(help="The .ckpt, .pt, .pth or .bin file.")],
+) -> None:
+    """Write a pickle's weights beside it as .safetensors and print where."""
+    print(convert(file))
 
 
 def models(

@@ -106,8 +106,12 @@ class Drawers:
             seen.add(place)
             inner[:] = [name for name in inner if not name.startswith(".")]
             for name in names:
-                if Path(name).suffix.lower() in (".safetensors", *PICKLES):
-                    yield Path(folder) / name
+                path = Path(folder) / name
+                converted = path.with_suffix(".safetensors").name in names
+                if path.suffix == ".safetensors" or (
+                    path.suffix.lower() in PICKLES and not converted
+                ):
+                    yield path
 
     def _remembered(self) -> dict[Path, tuple[Stamp, WeightFile]]:
         """The LoRA files that an earlier server knew: thousands of headers take seconds to read."""
@@ -144,7 +148,8 @@ def _lora_file(path: Path, size: int, facts: LoraFacts) -> WeightFile:
 def _recognised(path: Path, size: int) -> WeightFile:
     if path.suffix.lower() in PICKLES:
         problem = (
-            "is a pickle, which can run any code when it is opened; get the model as .safetensors"
+            "is a pickle, which can run any code when it is opened; get it as .safetensors, or "
+            "convert it on the Models tab or with `atelier convert`"
         )
         return WeightFile(path, Kind.DAMAGED, size, problem=problem)
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from studio.context import ModelSpec
 from studio.errors import ModelError, from_os_error
 from studio.models.catalogue import Catalogue, model_hash
+from studio.models.convert import convert
 from studio.models.drawers import Kind, WeightFile
 from studio.models.entry import ModelEntry
 from studio.models.integrity import file_problem
@@ -170,6 +171,10 @@ class Library:
                     yield done / total, ""
             sums[str(file)] = digest.hexdigest()
         yield 1.0, self._compared(item, sums)
+
+    def convert(self, kind: str, item_id: str) -> Path:
+        """Write a pickle's weights beside it as .safetensors; see `convert`."""
+        return convert(self.get(kind, item_id).path)
 
     def throw_away(self, kind: str, item_id: str) -> str:
         """Move it to the trash, out of memory first; returns its key there.

@@ -42,7 +42,7 @@ class UpscalerShelf:
             elif suffix in _PICKLES:
                 problem = (
                     f"{path.name} is a pickle, which can run any code when it is opened; convert "
-                    "it to .safetensors first (docs/extras.md says how)."
+                    "it on the Models tab or with `atelier convert`."
                 )
                 found.setdefault(path.stem, UpscalerEntry(path.stem, path, problem))
         return list(found.values())
