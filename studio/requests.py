@@ -275,6 +275,21 @@ class UpscaleRequest(PictureRequest):
     overlap: float = Field(0.25, ge=0, le=0.5)
 
 
+class DownloadRequest(Request):
+    """A model to be fetched from the Hugging Face hub.
+
+    repo: as in "owner/name". revision: a branch, tag or commit, "" for the newest. file: one safetensors file of it,
+    "" for the model that the repository is.
+    """
+
+    kind: Literal["download"] = "download"
+    repo: str = Field(max_length=200, pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")
+    revision: str = Field("", max_length=200, pattern=r"^$|^[\w-][\w./-]*$")
+    file: str = Field(
+        "", max_length=300, pattern=r"^$|^(?:[\w-][\w. -]*/)*[\w-][\w. -]*\.safetensors$"
+    )
+
+
 AnyPictureRequest = GenerationRequest | EditRequest | UpscaleRequest
 STORED: TypeAdapter[AnyPictureRequest] = TypeAdapter(
     Annotated[AnyPictureRequest, Field(discriminator="kind")]

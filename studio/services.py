@@ -17,9 +17,16 @@ from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
+from studio.models.hub import Hub
 from studio.models.library import Library, preferred_model
 from studio.models.upscalers import UpscalerShelf
-from studio.requests import EditRequest, GenerationRequest, Request, UpscaleRequest
+from studio.requests import (
+    DownloadRequest,
+    EditRequest,
+    GenerationRequest,
+    Request,
+    UpscaleRequest,
+)
 from studio.settings import Settings
 from studio.store.database import Database
 from studio.store.inputs import InputStore
@@ -44,6 +51,7 @@ class Services:
     inputs: InputStore
     runner: Runner
     worker: Worker
+    fetcher: Worker
     database: Database
     lock: FileLock
 
@@ -60,11 +68,13 @@ class Services:
     def start(self) -> None:
         """Take up the queue and warm up in the background."""
         self.worker.start()
+        self.fetcher.start()
         threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
 
     def stop(self) -> None:
         """Interrupt what runs and give everything back."""
         self.worker.stop()
+        self.fetcher.stop()
         self.database.close()
         self.lock.release()
 
@@ -133,10 +143,20 @@ def build_services(settings: Settings) -> Services:
     library = Library(
         catalogue, shelf, engine.models, settings.data_dir, fixed=bool(settings.default_model)
     )
-    queue = JobQueue(jobs, outputs, kinds, settings.max_waiting_jobs)
+    hub = Hub(settings.data_dir / "models")
+    fetching = {
+        "download": Kind(
+            DownloadRequest,
+            lambda request: request,
+            lambda request, context: hub(cast(DownloadRequest, request), context),
+        )
+    }
+    queue = JobQueue(jobs, outputs, kinds | fetching, settings.max_waiting_jobs)
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks)
-    worker = Worker(queue, jobs, runner)
+    worker = Worker(queue, jobs, runner, tuple(kinds))
+    # A download needs no device: it must not keep pictures waiting.
+    fetcher = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), ("download",))
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
         settings,
@@ -149,6 +169,7 @@ def build_services(settings: Settings) -> Services:
         inputs,
         runner,
         worker,
+        fetcher,
         database,
         lock,
     )

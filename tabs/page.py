@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 # Gradio would otherwise ask other hosts, and sum up its own statistics after every event.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # it can neither tell how far a download is nor stop
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
 import gradio as gr

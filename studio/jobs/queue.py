@@ -83,6 +83,10 @@ class JobQueue:
         """The function that does a stored job."""
         return self._kinds[row.kind].work
 
+    def unended(self, kind: str) -> list[JobRow]:
+        """Jobs of a kind that wait or run, oldest first."""
+        return self._jobs.unended(kind)
+
     def get(self, job_id: str) -> JobRow:
         """The job's row, or NotFound."""
         return self._jobs.get(job_id)

@@ -130,9 +130,13 @@ class Runner:
 
 
 class Worker:
-    """The thread of one device."""
+    """The thread of one device, or of what needs none.
 
-    def __init__(self, queue: JobQueue, jobs: JobTable, runner: Runner):
+    kinds: of the jobs that it takes, () for all.
+    """
+
+    def __init__(self, queue: JobQueue, jobs: JobTable, runner: Runner, kinds: Sequence[str] = ()):
+        self._kinds = kinds
         self._queue = queue
         self._jobs = jobs
         self._runner = runner
@@ -173,7 +177,7 @@ class Worker:
     def _drain(self) -> None:
         self._runner.settle()
         while not self._closing.is_set():
-            job = self._jobs.claim_next(runner_name())
+            job = self._jobs.claim_next(runner_name(), *([self._kinds] if self._kinds else []))
             if job is None:
                 return
             self._current = job.id

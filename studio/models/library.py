@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from studio.context import ModelSpec
 from studio.errors import ModelError, from_os_error
@@ -31,13 +31,21 @@ _NOTES = "notes"
 _TRIGGERS = "activation text"
 
 
+class _Kept(TypedDict):
+    """A source, its keeper's words and trigger words."""
+
+    source: str
+    notes: str
+    triggers: str
+
+
 @dataclass(frozen=True)
 class Item:
     """A weight file or a folder of them.
 
     kind: in words. id: its name among those of its kind. place: below the models folder, "" for
-    what ships. bytes: on disk. family: in words, "" where nobody can tell. notes, triggers: of its
-    keeper.
+    what ships. bytes: on disk. family: in words, "" where nobody can tell. source: where it was
+    fetched from. notes, triggers: of its keeper.
     """
 
     kind: str
@@ -49,6 +57,7 @@ class Item:
     family: str = ""
     embedded: bool = False
     problem: str = ""
+    source: str = ""
     notes: str = ""
     triggers: str = ""
 
@@ -244,7 +253,6 @@ class Library:
         return item
 
     def _of_model(self, entry: ModelEntry) -> Item:
-        notes, triggers = _kept(entry.path)
         return Item(
             kind=Kind.CHECKPOINT.value,
             id=entry.id,
@@ -255,8 +263,7 @@ class Library:
             family=entry.family.name if entry.family else "",
             embedded=entry.embedded,
             problem=entry.problem,
-            notes=notes,
-            triggers=triggers,
+            **_kept(entry.path),
         )
 
     def _told(self) -> dict[Path, tuple[str, str, str]]:
@@ -272,7 +279,6 @@ class Library:
 
     def _of_file(self, file: WeightFile, kind: str, family: str, problem: str) -> Item:
         place = self._place(file.path)
-        notes, triggers = _kept(file.path)
         return Item(
             kind=kind or file.kind.value,
             id=place,
@@ -282,8 +288,7 @@ class Library:
             bytes=file.bytes,
             family=family,
             problem=problem or (f"{file.path.name} {file.problem}." if file.problem else ""),
-            notes=notes,
-            triggers=triggers,
+            **_kept(file.path),
         )
 
     def _place(self, path: Path) -> str:
@@ -340,7 +345,11 @@ def _note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def _kept(path: Path) -> tuple[str, str]:
-    """Notes and trigger words of a file's keeper."""
+def _kept(path: Path) -> _Kept:
+    """What a note tells."""
     note = _note(_note_path(path))
-    return str(note.get(_NOTES) or ""), str(note.get(_TRIGGERS) or "")
+    return {
+        "source": str(note.get("source") or ""),
+        "notes": str(note.get(_NOTES) or ""),
+        "triggers": str(note.get(_TRIGGERS) or ""),
+    }

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -62,20 +63,23 @@ class JobTable:
             raise NotFound(f"There is no job {job_id!r}; it may belong to another data folder.")
         return JobRow(**{**row._mapping, "status": Status(row.status)})
 
-    def claim_next(self, runner: str) -> JobRow | None:
-        """The oldest queued job, now running under this runner, or None."""
+    def claim_next(self, runner: str, kinds: Sequence[str] = ()) -> JobRow | None:
+        """The oldest queued job, now running under this runner, or None; kinds: () for any."""
+        names = ", ".join(f":k{i}" for i in range(len(kinds)))
         with self._database.write() as db:
             row = db.execute(
                 text(
                     "UPDATE jobs SET status = :running, runner = :runner, started_at = :now"
                     " WHERE number = (SELECT number FROM jobs WHERE status = :queued"
-                    " ORDER BY number LIMIT 1) RETURNING id"
+                    + (f" AND kind IN ({names})" if kinds else "")
+                    + " ORDER BY number LIMIT 1) RETURNING id"
                 ),
                 {
                     "running": Status.RUNNING,
                     "queued": Status.QUEUED,
                     "runner": runner,
                     "now": time.time(),
+                    **{f"k{i}": kind for i, kind in enumerate(kinds)},
                 },
             ).first()
         return None if row is None else self.get(row.id)
@@ -107,6 +111,11 @@ class JobTable:
     def running(self) -> list[JobRow]:
         """Jobs that a runner holds."""
         return [self.get(job_id) for job_id in self._ids(Status.RUNNING)]
+
+    def unended(self, kind: str) -> list[JobRow]:
+        """Jobs of a kind that wait or run, oldest first."""
+        rows = [self.get(each) for each in (*self._ids(Status.RUNNING), *self.queued())]
+        return [row for row in rows if row.kind == kind]
 
     def _ids(self, status: Status) -> list[str]:
         with self._database.read() as db:

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from studio.events import Finished, Progress, Queued
 from tabs import models
+from tabs.blocks import fetch
 
 KEY = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight"
 
@@ -171,3 +173,35 @@ def test_nothing_picked(tab):
             act(None)
     with pytest.raises(gr.Error):
         list(tab.check(None))
+
+
+def test_a_download_is_asked_for_shown_and_stopped(services, view, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **more: told.append(text))
+    fetching = fetch.FetchHandlers(services, view.fetch)
+    fields = view.fetch.form.fields
+
+    def asked(repo: str) -> dict[Any, Any]:
+        return {fields["repo"]: repo, fields["file"]: None, fields["revision"]: ""}
+
+    for wrong in ("", "tiny", "../x"):
+        with pytest.raises(gr.Error, match="Repo"):
+            fetching.submit(asked(wrong))
+    assert list(fetching.follow())[-1][0] == ""
+    fetching.submit(asked(" someone/tiny "))
+    (job,) = services.queue.unended("download")
+    assert services.queue.request(job).repo == "someone/tiny"
+    fetching.cancel()
+    assert services.queue.unended("download") == []
+    fetching.cancel()
+
+
+def test_how_far_a_download_is():
+    line = fetch.shown("a/<b>", Progress(step=3, steps=12, item=1, items=1, unit="MB"))
+    assert "a/&lt;b&gt;</b> 3 of 12 MB" in line
+    assert "width: 25.0%" in line
+    for seconds, words in ((3.2, "3 s"), (200, "3 min"), (7200, "2.0 h")):
+        event = Progress(step=1, steps=2, item=1, items=1, seconds_left=seconds, unit="MB")
+        assert f"{words} left" in fetch.shown("a/b", event)
+    assert "waits" in fetch.shown("a/b", Queued(position=1))
+    assert fetch.shown("a/b", Finished()) == ""
