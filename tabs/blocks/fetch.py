@@ -18,12 +18,13 @@ _WAITS = "waits for another download"
 
 @dataclass(frozen=True)
 class Fetch:
-    """Components of the group."""
+    """Components of the group; `asked` is the id of the page's last download."""
 
     form: Form
     start: gr.Button
     shown: gr.HTML
     cancel: gr.Button
+    asked: gr.State
 
 
 def build() -> Fetch:
@@ -40,7 +41,7 @@ def build() -> Fetch:
     shown = gr.HTML("", elem_id="at-fetching", padding=False)
     cancel = gr.Button("Stop the download", visible=False, size="sm", elem_id="at-fetch-cancel")
     form = Form(DownloadRequest, {"repo": repo, "file": file, "revision": revision})
-    return Fetch(form, start, shown, cancel)
+    return Fetch(form, start, shown, cancel, gr.State(""))
 
 
 class FetchHandlers:
@@ -50,19 +51,27 @@ class FetchHandlers:
         self._queue = services.queue
         self._view = view
 
-    def submit(self, values: Any) -> None:
-        """Put a download into the queue, or say why it cannot be done."""
+    def submit(self, values: Any) -> str:
+        """Put a download into the queue and return its id, or say why it cannot be done."""
         with in_words():
             request = self._view.form.request(
                 {component: str(value or "").strip() for component, value in values.items()}
             )
-            self._queue.submit(request)
+            return self._queue.submit(request)
 
-    def follow(self) -> Iterator[tuple[str, gr.Button]]:
-        """How far the downloads are, one after the other, as long as there are any."""
+    def follow(self, own: str = "") -> Iterator[tuple[str, gr.Button]]:
+        """How far the downloads are, one after the other, as long as there are any.
+
+        own: id of one whose end is told even when it came at once.
+        """
         seen: set[str] = set()
-        while jobs := [row for row in self._queue.unended("download") if row.id not in seen]:
-            job = jobs[0]
+        while True:
+            known = [row for row in self._queue.unended("download") if row.id not in seen]
+            if own and own not in seen:
+                known.append(self._queue.get(own))
+            if not known:
+                break
+            job = known[0]
             seen.add(job.id)
             asked = self._queue.request(job)
             assert isinstance(asked, DownloadRequest)
@@ -91,8 +100,8 @@ def wire(view: Fetch, services: Services, tab: gr.Tab, again: tuple[Any, Any, An
         "trigger_mode": "always_last",
         **QUIET,
     }
-    view.start.click(handlers.submit, {*view.form.inputs}, None, **QUIET).success(
-        handlers.follow, None, **following
+    view.start.click(handlers.submit, {*view.form.inputs}, [view.asked], **QUIET).success(
+        handlers.follow, [view.asked], **following
     ).then(*again, **QUIET)
     tab.select(handlers.follow, None, **following).then(*again, **QUIET)
     view.cancel.click(handlers.cancel, None, None, **QUIET)

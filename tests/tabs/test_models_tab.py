@@ -1,5 +1,6 @@
 """The Models tab: rows, what is known of one, and what its buttons do."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,13 @@ def test_a_download_is_asked_for_shown_and_stopped(services, view, monkeypatch):
     fetching.cancel()
     assert services.queue.unended("download") == []
     fetching.cancel()
+    services.fetcher.start()
+    own = fetching.submit(asked("someone/tiny"))
+    while not services.queue.get(own).status.is_final:
+        time.sleep(0.01)
+    assert [text for text, _ in fetching.follow(own)] == ["", ""]
+    (reason,) = told
+    assert "someone/tiny cannot be fetched: HF_HUB_OFFLINE forbids it" in reason
 
 
 def test_how_far_a_download_is():
