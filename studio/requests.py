@@ -278,8 +278,8 @@ class UpscaleRequest(PictureRequest):
 class DownloadRequest(Request):
     """A model to be fetched from the Hugging Face hub.
 
-    repo: as in "owner/name". revision: a branch, tag or commit, "" for the newest. file: one safetensors file of it,
-    "" for the model that the repository is.
+    repo: as in "owner/name". revision: a branch, tag or commit, "" for the newest. file: one
+    safetensors file of it, "" for the model that the repository is.
     """
 
     kind: Literal["download"] = "download"

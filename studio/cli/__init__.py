@@ -1,19 +1,15 @@
 """The command line: commands call services, nothing else."""
 
-import json
 import logging
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
-from studio.diffusion.upscaling.choices import LATENT, of_pixels
+from studio.cli.weights import convert_file, download, models
 from studio.doctor import Finding, examine
-from studio.models.convert import convert
-from studio.services import build_services
 from studio.settings import Settings, load_settings
 
 Serve = Callable[[Settings], None]
@@ -57,55 +53,10 @@ def build(serve: Serve) -> typer.Typer:
     app.command("edit")(edit)
     app.command("upscale")(upscale)
     app.command("models")(models)
+    app.command("download")(download)
     app.command("convert")(convert_file)
     app.command("doctor")(doctor)
     return app
-
-
-def convert_file(
-    file: Annotated[Path, typer.Argument(help="The .ckpt, .pt, .pth or .bin file.")],
-) -> None:
-    """Write a pickle's weights beside it as .safetensors and print where."""
-    print(convert(file))
-
-
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    data_dir: DataDir = None,
-) -> None:
-    """List the models that can be used, and what is wrong with those that cannot."""
-    services = build_services(load_settings(data_dir=data_dir))
-    entries = services.catalogue.entries()
-    if as_json:
-        rows: list[dict[str, Any]] = [
-            {
-                "id": entry.id,
-                "title": entry.title,
-                "family": entry.family.name if entry.family else None,
-                "width": entry.width,
-                "height": entry.height,
-                "bytes": entry.bytes,
-                "path": str(entry.path),
-                "problem": entry.problem or None,
-            }
-            for entry in entries
-        ]
-        print(json.dumps(rows, indent=2))
-        return
-    for entry in entries:
-        size = f"{entry.width}x{entry.height}" if entry.width else "?"
-        family = entry.family.name if entry.family else "unknown"
-        print(f"{entry.id:24} {family:20} {size:>10} {entry.bytes / 1e6:9,.0f} MB  {entry.title}")
-        if entry.problem:
-            print(f"{'':24} ! {entry.problem}")
-    print(
-        f"\nUpscalers: {', '.join(of_pixels(services.upscalers))}; before a second pass also ",
-        end="",
-    )
-    print(", ".join(LATENT))
-    for upscaler in services.upscalers.entries():
-        if upscaler.problem:
-            print(f"{upscaler.name:24} ! {upscaler.problem}")
 
 
 def doctor(data_dir: DataDir = None, device: Device = None) -> None:

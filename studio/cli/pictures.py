@@ -2,8 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +23,8 @@ from studio.cli.options import (
     Seed,
     Steps,
 )
+from studio.cli.running import opened, run_job
 from studio.errors import AtelierError, RequestError, from_os_error
-from studio.events import Failed, Finished, Loading, Notice, Progress, Stopped
 from studio.requests import (
     Blend,
     EditRequest,
@@ -40,8 +39,7 @@ from studio.requests import (
     UpscaleRequest,
     validated,
 )
-from studio.services import Services, build_services
-from studio.settings import load_settings
+from studio.services import Services
 from studio.store.inputs import Input
 
 Sourced = EditRequest | UpscaleRequest
@@ -94,7 +92,7 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
         "image_format": _format_of(output),
     }
     request = validated(GenerationRequest, fields)
-    with _services(data_dir, device, dtype) as services:
+    with opened(data_dir, device, dtype) as services:
         _run(services, request, output)
 
 
@@ -165,7 +163,7 @@ def edit(  # noqa: PLR0913 - a command's options are its layout
         **_sides(extend or []),
     }
     request = validated(EditRequest, fields)
-    with _services(data_dir, device, dtype) as services:
+    with opened(data_dir, device, dtype) as services:
         if mask is not None:
             request = request.model_copy(update={"mask": _kept(services.inputs.add_mask, mask)})
         _run_on(services, request, picture, output)
@@ -212,7 +210,7 @@ def upscale(  # noqa: PLR0913 - a command's options are its layout
         "image_format": ImageFormat.PNG if picture.is_dir() else _format_of(output),
     }
     request = validated(UpscaleRequest, fields)
-    with _services(data_dir, device, dtype) as services:
+    with opened(data_dir, device, dtype) as services:
         _run_on(services, request, picture, output)
 
 
@@ -292,55 +290,14 @@ def _read(path: Path) -> bytes:
         raise from_os_error(error, f"read {path}") from error
 
 
-@contextmanager
-def _services(data_dir: str | None, device: str | None, dtype: str | None) -> Iterator[Services]:
-    services = build_services(load_settings(data_dir=data_dir, device=device, dtype=dtype))
-    try:
-        yield services
-    finally:
-        services.stop()
-
-
 def _run(services: Services, request: Request, output: Path | None) -> None:
     """Do a job in this process, past the queue, and print where its pictures are."""
-    import threading
-
-    from studio.jobs.worker import runner_name
-
-    job_id = services.queue.submit(request, runner=runner_name())
-    job = services.queue.get(job_id)
-    worker = threading.Thread(target=services.runner.run, args=(job,), name="job")
-    worker.start()
-    final: object = None
-    try:
-        for final in services.queue.follow(job_id):
-            _tell(final)
-    except KeyboardInterrupt:
-        services.queue.cancel(job_id)
-        raise typer.Exit(130) from None
-    finally:
-        worker.join()
-    if isinstance(final, Failed):
-        raise AtelierError(final.reason)
-    assert isinstance(final, Finished | Stopped)
-    paths = [services.outputs.path(output_id) for output_id in final.outputs]
+    ended = run_job(services, services.runner, request)
+    paths = [services.outputs.path(output_id) for output_id in ended.outputs]
     if output is not None:
         paths = _copy(paths, output)
     for path in paths:
         print(path)
-
-
-def _tell(event: object) -> None:
-    """Progress on standard error, so that standard output is just the files."""
-    if isinstance(event, Loading):
-        print(f"Loading {event.model} …", file=sys.stderr)
-    elif isinstance(event, Notice):
-        print(event.text, file=sys.stderr)
-    elif isinstance(event, Progress) and sys.stderr.isatty():
-        left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
-        end = "\n" if event.fraction == 1 else "\r"
-        what = f"{event.unit.capitalize()} {event.step} of {event.steps}"
-        print(f"{what}{left}   ", end=end, file=sys.stderr)
 
 
 def _format_of(output: Path | None) -> ImageFormat:

@@ -139,7 +139,7 @@ class Worker:
         self._kinds = kinds
         self._queue = queue
         self._jobs = jobs
-        self._runner = runner
+        self.runner = runner
         self._closing = threading.Event()
         self._current = ""
         self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
@@ -175,7 +175,7 @@ class Worker:
                 self._closing.wait(_IDLE_SECONDS)
 
     def _drain(self) -> None:
-        self._runner.settle()
+        self.runner.settle()
         while not self._closing.is_set():
             job = self._jobs.claim_next(runner_name(), *([self._kinds] if self._kinds else []))
             if job is None:
@@ -184,7 +184,7 @@ class Worker:
             if self._closing.is_set():  # stop() may have looked before there was a job to cancel
                 self._queue.live(job.id)[1].cancel()
             self._queue.tell_positions()
-            self._runner.run(job, self._closing.is_set)
+            self.runner.run(job, self._closing.is_set)
             self._current = ""
 
 

@@ -13,14 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import ended, jobs
+from fake_hub import FakeHub
 from filelock import FileLock
 from judge.judge import Judge
 from PIL import Image
+from safetensors.torch import save_file
 
 from studio.cli import pictures
 from studio.diffusion.metadata import files
 from studio.models.catalogue import Catalogue
+from studio.models.hub import Hub
 
 # A picture
 
@@ -341,3 +345,30 @@ def test_control_c_takes_the_job_back(spawn, data, tmp_path):
     assert "Traceback" not in stopped.err
     assert jobs(data) == ["cancelled"]
     assert not (tmp_path / "out.png").exists()
+
+
+# Weights
+
+
+def test_a_pickle_is_converted(atelier, tmp_path):
+    torch.save({"state_dict": {"a": torch.ones(2)}}, tmp_path / "old.ckpt")
+    made = atelier("convert", tmp_path / "old.ckpt")
+    assert (made.code, made.out) == (0, f"{tmp_path / 'old.safetensors'}\n")
+    again = atelier("convert", tmp_path / "old.ckpt")
+    assert again.code == 1
+    assert "There is a old.safetensors already" in again.err
+
+
+def test_a_model_is_downloaded(atelier, data, tmp_path, monkeypatch):
+    save_file({"lora_down": torch.ones(2)}, tmp_path / "x.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    data_of_it = (tmp_path / "x.safetensors").read_bytes()
+    with FakeHub({"someone/style": {"x.safetensors": data_of_it}}) as hub:
+        monkeypatch.setattr("studio.services.Hub", lambda root: Hub(root, hub.address))
+        made = atelier("download", "someone/style")
+        assert made.code == 0, made.err
+        assert made.out == "someone/style is here; `atelier models` lists it.\n"
+        assert (data / "models" / "x.safetensors").exists()
+        again = atelier("download", "someone/none")
+    assert again.code == 1
+    assert "There is no public model someone/none" in again.err

@@ -58,7 +58,8 @@ def networks(pipe: Any) -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_single_file_is_the_same_model_as_the_folder(shelf: Path, key: str) -> None:
-    expected, pipe = tiny_pipeline(key), loader(shelf).load(key)
+    expected, loading = tiny_pipeline(key), loader(shelf)
+    pipe = loading.load(key)
     assert type(pipe) is type(expected)
     assert {n for n, _ in networks(pipe)} == {n for n, _ in networks(expected)}
     for name, network in networks(expected):
@@ -67,29 +68,23 @@ def test_a_single_file_is_the_same_model_as_the_folder(shelf: Path, key: str) ->
         state = network.state_dict()
         assert set(found) == set(state)
         assert all(torch.equal(found[tensor], state[tensor]) for tensor in state), name
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_what_the_catalogue_says_of_it(shelf: Path, key: str) -> None:
-    catalogue = Catalogue(shelf, embedded=Path("/nonexistent"))
-    entry = catalogue.get(key)
-    assert (entry.family.key, entry.title, entry.problem) == (key, key, "")
-    assert entry.bytes == (shelf / f"{key}.safetensors").stat().st_size
-    assert len(model_hash(entry)) == 10
-    assert entry.tokenizer(entry.family.counted).is_dir()
-    numbers = loader(shelf).estimate(key) / 4.4
-    assert 0.98 < numbers * 4 / loader(shelf).measure(loader(shelf).load(key)) < 1.2
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_the_tokenizers_are_the_published_ones(shelf: Path, key: str) -> None:
-    expected, pipe = tiny_pipeline(key), loader(shelf).load(key)
     for name, tokenizer in expected.components.items():
         if name.startswith("tokenizer") and tokenizer is not None:
             for text in ("a blue car, (with) a HAT!", ""):
                 options = {"padding": "max_length", "max_length": 77}
                 mine = pipe.components[name](text, **options).input_ids
                 assert mine == tokenizer(text, **options).input_ids, name
+    # What was estimated before is the weights and a tenth, and one layer that one family leaves.
+    assert 0.98 < loading.estimate(key) / 1.1 / loading.measure(pipe) < 1.2
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_the_catalogue_says_of_it(shelf: Path, key: str) -> None:
+    entry = Catalogue(shelf, embedded=Path("/nonexistent")).get(key)
+    assert (entry.family.key, entry.title, entry.problem) == (key, key, "")
+    assert entry.bytes == (shelf / f"{key}.safetensors").stat().st_size
+    assert len(model_hash(entry)) == 10
+    assert entry.tokenizer(entry.family.counted).is_dir()
 
 
 # --- the published models' configurations ---------------------------------------------------------
