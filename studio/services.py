@@ -108,7 +108,7 @@ def build_services(settings: Settings) -> Services:
     catalogue = Catalogue(
         settings.data_dir / "models",
         default=settings.default_model,
-        memory=settings.data_dir / "cache" / "loras.json",
+        memory=settings.data_dir / "cache",
     )
     if settings.default_model:
         _check_default(catalogue, settings.default_model)

@@ -30,7 +30,7 @@ _KINDS = [
 ]
 _LIST = """
 <div class="at-library">
-  <div class="at-memory" hidden><div class="at-bar"><i class="all"></i><i class="own"></i>
+  <div class="at-memory" hidden><div class="at-gauge"><i class="all"></i><i class="own"></i>
     <i class="budget"></i></div><p></p></div>
   <div class="at-empty"></div>
   <div class="at-rows" role="group" aria-label="Models and other weights"></div>

@@ -23,12 +23,13 @@ from studio.requests import PictureRequest
 class Painter:
     """A model's entry and its pipeline, held while a job runs.
 
-    loras: hashes of what it wears, by name. words: with vectors of their own, that its prompts use.
-    embeddings: hashes of their files.
+    hash: of its weights, as pictures name it. loras: hashes of what it wears, by name. words: with
+    vectors of their own, that its prompts use. embeddings: hashes of their files.
     """
 
     entry: ModelEntry
     pipe: Any
+    hash: str = ""
     loras: Mapping[str, str] = field(default_factory=dict)
     words: Words = NO_WORDS
     embeddings: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Painter:
         return cls(
             entry,
             pipe,
+            catalogue.hash(entry),
             hashes_of(request.prompt, catalogue.loras),
             words,
             hashes_of_words(words, catalogue.embeddings),

@@ -27,7 +27,7 @@ from studio.diffusion.resolve import of_one_picture
 from studio.diffusion.words import used_in
 from studio.errors import OutOfMemory
 from studio.events import Notice, Progress
-from studio.models.catalogue import Catalogue, model_hash
+from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.requests import AnyPictureRequest, ImageFormat, UpscaleRequest
 from studio.store.outputs import Picture
@@ -52,7 +52,6 @@ class Run:
     guidance: PromptGuidance
     together: int
     pace: Pace
-    hash: str
     before: int = 0
     after: int = 0
     weight: float = 1.0
@@ -77,8 +76,7 @@ class Run:
         )
         together = _together(request, painter)
         pace = Pace(evaluations * (request.image_count // together))
-        digest = model_hash(painter.entry)
-        return cls(request, painter, size, steps, seeds, guidance, together, pace, digest)
+        return cls(request, painter, size, steps, seeds, guidance, together, pace)
 
     @property
     def pipe(self) -> Any:
@@ -161,7 +159,7 @@ class Run:
         versions = receipt(self.painter.denoiser)
         document = Document(
             request=request,
-            model_hash=self.hash,
+            model_hash=self.painter.hash,
             lora_hashes=dict(self.painter.loras),
             embedding_hashes=dict(self.painter.embeddings),
             versions=versions,

@@ -1,9 +1,7 @@
 """Which models there are: those that ship with the studio and those in the data folder."""
 
 import contextlib
-import hashlib
 from collections.abc import Container
-from functools import lru_cache
 from pathlib import Path
 
 from studio.errors import ModelError
@@ -11,6 +9,7 @@ from studio.models.adapters import LoraShelf
 from studio.models.drawers import Drawers, Kind, WeightFile
 from studio.models.embeddings import EmbeddingShelf
 from studio.models.entry import ASSETS, INDEX, ModelEntry, file_entry, folder_entry
+from studio.models.hashes import Hashes
 
 _DRAWERS = ("upscalers", "loras", "embeddings", "vae", "text_encoders")
 """Folders for other weights than models: what is damaged there is no model's fault."""
@@ -22,7 +21,7 @@ class Catalogue:
 
     default: id of the model that requests without one get; empty for the first that ships. It
     can be set to another one at any time.
-    memory: file in which what is known of thousands of LoRA files outlives the server.
+    memory: folder in which what is known of files outlives the server.
     """
 
     def __init__(
@@ -35,7 +34,8 @@ class Catalogue:
         self._own = own
         self._embedded = embedded
         self.default = default
-        self._drawers = Drawers(own, memory)
+        self._drawers = Drawers(own, memory and memory / "loras.json")
+        self._hashes = Hashes(memory and memory / "hashes.json")
         self.loras = LoraShelf(self._drawers, own)
         self.embeddings = EmbeddingShelf(self._drawers)
         self._read: dict[Path, tuple[_Stamp, ModelEntry]] = {}
@@ -79,6 +79,17 @@ class Catalogue:
         """All weight files that are not parts of a model folder."""
         return self._drawers.files()
 
+    def hash(self, entry: ModelEntry) -> str:
+        """First ten hex digits of the SHA-256 of the denoiser's weights, as the field writes it.
+
+        Of a single file: of the whole file. Reads all of it the first time.
+        """
+        if entry.family is None:
+            return ""
+        part = entry.path / entry.family.denoiser
+        files = [entry.path] if entry.original else sorted(part.glob("*.safetensors"))
+        return self._hashes.of(files)[:10] if files else ""
+
     def get(self, model_id: str) -> ModelEntry:
         """The model of this id, the default one for ""; ModelError when there is none."""
         entries = self.entries()
@@ -106,26 +117,3 @@ def _stamp(folder: Path) -> _Stamp:
             facts = file.stat()
             stamp.append((str(file), facts.st_size, facts.st_mtime_ns))
     return tuple(sorted(stamp))
-
-
-def model_hash(entry: ModelEntry) -> str:
-    """First ten hex digits of the SHA-256 of the denoiser's weights, as the field writes it.
-
-    Of a single file: of the whole file.
-    """
-    if entry.family is None:
-        return ""
-    part = entry.path / entry.family.denoiser
-    files = [entry.path] if entry.original else sorted(part.glob("*.safetensors"))
-    stamps = tuple((file, file.stat().st_mtime_ns) for file in files)
-    return _sha256(stamps)[:10] if stamps else ""
-
-
-@lru_cache(maxsize=64)
-def _sha256(files: tuple[tuple[Path, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path, _ in files:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

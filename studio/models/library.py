@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from studio.context import ModelSpec
 from studio.errors import ModelError, from_os_error
-from studio.models.catalogue import Catalogue, model_hash
+from studio.models.catalogue import Catalogue
 from studio.models.convert import convert
 from studio.models.drawers import Kind, WeightFile
 from studio.models.entry import ModelEntry
@@ -118,7 +118,7 @@ class Library:
 
     def hash(self, model_id: str) -> str:
         """A model's hash as pictures name it; reads the whole file the first time."""
-        return model_hash(self._catalogue.get(model_id))
+        return self._catalogue.hash(self._catalogue.get(model_id))
 
     def load(self, model_id: str) -> None:
         """Bring a model into memory, where it stays until its room is needed."""

@@ -117,7 +117,7 @@ def shown(repo: str, event: Event) -> str:
             words += f", {_time(event.seconds_left)} left"
     elif isinstance(event, Failed | Finished | Stopped):
         return ""
-    bar = f'<div class="at-bar"><i class="own" style="width: {share:.1%}"></i></div>'
+    bar = f'<div class="at-gauge"><i class="own" style="width: {share:.1%}"></i></div>'
     return f'<div class="at-fetched"><p><b>{html.escape(repo)}</b> {words}</p>{bar}</div>'
 
 

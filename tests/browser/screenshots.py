@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from browser.live_server import CHROMIUM_ARGUMENTS, ROOT, LiveServer, find_chromium
 from browser.studio_page import StudioPage, Watch
+from studio.models.catalogue import Catalogue
 
 TARGET = ROOT / "docs" / "images"
 WIDE = {"width": 1440, "height": 900}
@@ -56,6 +57,7 @@ def take(browser: Browser, server: LiveServer) -> None:
 
     shoot_editing(browser, server)
     shoot_extras(browser, server)
+    shoot_models(browser, server)
 
     dark = opened(browser, server, WIDE, "dark")
     make(dark, "a penguin", 7)
@@ -110,6 +112,29 @@ def shoot_extras(browser: Browser, server: LiveServer) -> None:
     expect(stage).to_have_attribute("data-status", "finished", timeout=60_000)
     stage.get_by_role("button", name="Compare").click()
     shoot(studio, "extras")
+    page.context.close()
+
+
+def shoot_models(browser: Browser, server: LiveServer) -> None:
+    """Models of several families, made for the occasion, and one in memory."""
+    # After the catalogue, whose package keeps these libraries from a broken torchvision.
+    import diffusers
+    from lora_files import lora_file
+    from original_files import single_file, tiny_pipeline
+
+    models = server.data / "models"
+    for key, name in (("sdxl", "landscapes-xl"), ("flux-schnell", "quick-sketches")):
+        single_file(tiny_pipeline(key), models / f"{name}.safetensors")
+    embedded = Catalogue(Path("/nonexistent")).get("")
+    pipe = diffusers.DiffusionPipeline.from_pretrained(embedded.path)
+    lora_file(pipe, models / "loras" / "wobbly.safetensors", size=0.05)
+    studio = opened(browser, server, WIDE)
+    studio.tab("Models")
+    page = studio.page
+    page.locator(".at-model", has_text=embedded.title).click()
+    page.locator("#at-model-load").click()
+    expect(page.locator(".at-state.on")).to_be_visible(timeout=60_000)
+    shoot(studio, "models")
     page.context.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.errors import ModelError, SettingsError
-from studio.models.catalogue import Catalogue, model_hash
+from studio.models.catalogue import Catalogue
 from studio.models.integrity import file_problem, folder_problem
 from studio.requests import Sampler
 from studio.services import build_services
@@ -119,12 +119,12 @@ def test_the_card_is_read(own, catalogue):
 def test_the_hash_tells_weights_apart(own, catalogue):
     own("a")
     own("b")
-    hashes = {name: model_hash(catalogue.get(name)) for name in "ab"}
+    hashes = {name: catalogue.hash(catalogue.get(name)) for name in "ab"}
     assert len(hashes["a"]) == 10
     assert hashes["a"] == hashes["b"]
     path = catalogue.get("b").path / UNET
     path.write_bytes(own_copy(path)[:-1] + b"\x01")
-    assert model_hash(catalogue.get("b")) != hashes["a"]
+    assert catalogue.hash(catalogue.get("b")) != hashes["a"]
 
 
 # What is damaged

@@ -64,7 +64,7 @@ def header_of_264_layers() -> tuple[bytes, int]:
 @pytest.mark.slow
 def test_thousands_are_listed_in_less_than_a_second(tmp_path: Path) -> None:
     """By a server that has seen them before, also an earlier one; a new file is read at once."""
-    models, memory = tmp_path / "models", tmp_path / "cache" / "loras.json"
+    models, memory = tmp_path / "models", tmp_path / "cache"
     models.mkdir()
     header, size = header_of_264_layers()
     for number in range(MANY):
@@ -86,16 +86,17 @@ def test_thousands_are_listed_in_less_than_a_second(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"version": 1}', b'{"version": 0}'])
 def test_a_damaged_memory_is_no_fault(tmp_path: Path, content: bytes) -> None:
     lora(tmp_path / "models")
-    memory = tmp_path / "loras.json"
-    memory.write_bytes(content)
+    memory = tmp_path / "cache"
+    memory.mkdir()
+    (memory / "loras.json").write_bytes(content)
     assert [each.name for each in catalogue(tmp_path / "models", memory).loras.entries()] == [
         "style"
     ]
-    assert b"style" in memory.read_bytes()
+    assert b"style" in (memory / "loras.json").read_bytes()
 
 
 def test_what_changed_is_read_anew(tmp_path: Path) -> None:
-    memory = tmp_path / "loras.json"
+    memory = tmp_path / "cache"
     lora(tmp_path, ss_sd_model_name="one")
     assert catalogue(tmp_path, memory).loras.entries()[0].facts.base == "one"
     lora(tmp_path, ss_sd_model_name="other")

@@ -13,7 +13,7 @@ from original_names import NAMES
 from safetensors.torch import load_file, save_file
 
 from studio.errors import ModelError
-from studio.models.catalogue import Catalogue, model_hash
+from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.headers import HeaderError, Shapes, read_header, read_numbers
@@ -80,10 +80,11 @@ def test_a_single_file_is_the_same_model_as_the_folder(shelf: Path, key: str) ->
 
 @pytest.mark.parametrize("key", KEYS)
 def test_what_the_catalogue_says_of_it(shelf: Path, key: str) -> None:
-    entry = Catalogue(shelf, embedded=Path("/nonexistent")).get(key)
+    catalogue = Catalogue(shelf, embedded=Path("/nonexistent"))
+    entry = catalogue.get(key)
     assert (entry.family.key, entry.title, entry.problem) == (key, key, "")
     assert entry.bytes == (shelf / f"{key}.safetensors").stat().st_size
-    assert len(model_hash(entry)) == 10
+    assert len(catalogue.hash(entry)) == 10
     assert entry.tokenizer(entry.family.counted).is_dir()
 
 

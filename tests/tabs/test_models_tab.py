@@ -45,11 +45,16 @@ class Pressed:
         self.kind, self.id = kind, id
 
 
-def test_rows_by_kind_and_words(tab, root, embedded_id):
+def test_rows_by_kind_and_words(tab, root, services):
     for name in ("ink wash", "oil", "<b>"):
         put(root, name)
     everything = tab.listed("", "", None)["items"]
-    assert [row["title"] for row in everything] == ["Emoji v0", "<b>", "ink wash", "oil"]
+    assert [row["title"] for row in everything] == [
+        services.catalogue.get("").title,
+        "<b>",
+        "ink wash",
+        "oil",
+    ]
     assert everything[0]["standard"]
     assert [row["title"] for row in tab.listed("WASH diffusion", "LoRA", None)["items"]] == [
         "ink wash"
@@ -67,10 +72,10 @@ def test_of_very_many_rows_the_first_are_shown(tab, root, monkeypatch):
     assert shown["more"] == "3 more; search to see them."
 
 
-def test_what_is_known_of_a_model(tab, view, embedded_id):
+def test_what_is_known_of_a_model(tab, view, services, embedded_id):
     told = tab.pick(Pressed("model", embedded_id))
     assert told[view.picked] == ("model", embedded_id)
-    for words in ("Emoji v0", "ships with the studio", "128 × 128", "folder"):
+    for words in (services.catalogue.get("").title, "ships with the studio", "128 × 128", "folder"):
         assert words in told[view.facts]
     assert told[view.load].visible
     assert not told[view.trash].visible
@@ -133,12 +138,13 @@ def test_load_unload_and_default(tab, view, services, embedded_id):
     assert services.catalogue.default == embedded_id
 
 
-def test_a_check_says_how_far_it_is_and_what_came_of_it(tab, embedded_id, monkeypatch):
+def test_a_check_says_how_far_it_is_and_what_came_of_it(tab, services, embedded_id, monkeypatch):
     told: list[str] = []
     monkeypatch.setattr(gr, "Info", lambda text, **more: told.append(text))
     *_, last = tab.check(("model", embedded_id))
     assert (last.value, last.interactive) == ("Check", True)
-    assert told == ["Emoji v0 is whole; its checksum is kept for the next time."]
+    title = services.catalogue.get(embedded_id).title
+    assert told == [f"{title} is whole; its checksum is kept for the next time."]
     list(tab.check(("model", embedded_id)))
     assert "the same as on" in told[1]
 

@@ -1,0 +1,79 @@
+"""The Models tab and the LoRA picker, as a person uses them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import diffusers
+import pytest
+from lora_files import lora_file
+from playwright.sync_api import expect
+
+from browser.live_server import LiveServer
+from browser.studio_page import StudioPage
+from studio.models.catalogue import Catalogue
+
+
+@pytest.fixture
+def lora(server: LiveServer) -> Iterator[Path]:
+    """A LoRA for the model that ships."""
+    path = server.data / "models" / "loras" / "wobbly.safetensors"
+    embedded = Catalogue(Path("/nonexistent")).get("")
+    pipe = diffusers.DiffusionPipeline.from_pretrained(embedded.path)
+    lora_file(pipe, path, size=0.2)
+    path.with_suffix(".json").write_text('{"activation text": "wobbly, ink", "notes": "try it"}')
+    yield path
+    for each in (path, path.with_suffix(".json")):
+        each.unlink(missing_ok=True)
+
+
+def test_a_lora_is_found_added_and_changes_the_picture(studio: StudioPage, lora: Path):
+    page = studio.page
+    studio.fill("a red apple", seed=7, steps=4)
+    studio.run()
+    studio.ends()
+    plain = studio.original()
+    page.locator("#at-loras .label-wrap").click()
+    picker = page.locator("#at-lora input")
+    expect(picker).to_be_enabled()
+    picker.click()
+    page.get_by_role("option", name="wobbly").click()
+    expect(page.locator("#at-loras .at-chip")).to_have_text(["wobbly", "ink"])
+    page.locator("#at-lora-add").click()
+    expect(studio.prompt).to_have_value("a red apple <lora:wobbly:1>")
+    studio.run()
+    studio.ends()
+    assert studio.original() != plain
+    page.locator("#at-lora-remove").click()
+    expect(studio.prompt).to_have_value("a red apple")
+    studio.run()
+    studio.ends()
+    assert studio.original() == plain
+
+
+def test_models_are_seen_loaded_and_put_away(studio: StudioPage, lora: Path):
+    page = studio.page
+    studio.tab("Models")
+    rows = page.locator(".at-model")
+    expect(rows).to_have_count(2)
+    rows.first.click()
+    page.locator("#at-model-unload").click()
+    expect(page.locator(".at-state.on")).to_have_count(0)
+    page.locator("#at-model-load").click()
+    expect(page.locator(".at-state.on")).to_contain_text("loaded")
+    expect(page.locator(".at-memory p")).to_contain_text("by models")
+    rows.filter(has_text="wobbly").click()
+    notes = page.locator("#at-model-notes textarea")
+    expect(notes).to_have_value("try it")
+    page.locator("#at-model-trash").click()
+    expect(rows).to_have_count(1)
+    assert not lora.exists()
+    page.get_by_label("Trash").click()
+    rows.filter(has_text="wobbly").click()
+    page.locator("#at-model-back").click()
+    expect(rows).to_have_count(0)
+    assert lora.exists()
+    page.get_by_label("All", exact=True).click()
+    rows.filter(has_text="wobbly").click()
+    page.locator("#at-model-use").click()
+    expect(studio.prompt).to_be_visible()
+    expect(studio.prompt).to_have_value("<lora:wobbly:1>")

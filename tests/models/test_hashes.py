@@ -1,0 +1,54 @@
+"""Checksums are worked out once for each content of a file."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from studio.models import hashes
+from studio.models.hashes import Hashes
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that files were read."""
+    counted: list[int] = []
+    real = hashes._sha256
+    monkeypatch.setattr(hashes, "_sha256", lambda files: (counted.append(1), real(files))[1])
+    return counted
+
+
+def test_it_is_the_files_sum_read_once(tmp_path: Path, reads: list[int]) -> None:
+    for name in "ab":
+        (tmp_path / name).write_bytes(name.encode() * 9)
+    files = [tmp_path / "a", tmp_path / "b"]
+    memory = tmp_path / "cache" / "hashes.json"
+    expected = hashlib.sha256(b"a" * 9 + b"b" * 9).hexdigest()
+    for known in (Hashes(memory), Hashes(memory), Hashes()):
+        assert known.of(files) == known.of(files) == expected
+    assert len(reads) == 2, "the first and the one without a memory"
+
+
+def test_another_content_is_read_anew(tmp_path: Path, reads: list[int]) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    known = Hashes()
+    first = known.of([path])
+    path.write_bytes(b"two")
+    os.utime(path, (1, 1))
+    assert known.of([path]) != first
+    assert len(reads) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": 1}', b"\xff"])
+def test_a_damaged_memory_is_no_fault(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "hashes.json").write_bytes(content)
+    (tmp_path / "a").write_bytes(b"x")
+    assert len(Hashes(tmp_path / "hashes.json").of([tmp_path / "a"])) == 64
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    known = Hashes(tmp_path / "file" / "hashes.json")
+    assert len(known.of([tmp_path / "file"])) == 64
