@@ -187,4 +187,7 @@ def _kind(header: Header) -> Kind:
 def _spread(path: Path, header: Header, name: str) -> float:
     if name not in header.shapes:
         return 0.0
-    return float(read_numbers(path, header, name).std())
+    try:
+        return float(read_numbers(path, header, name).std())
+    except HeaderError:  # in a number format that tells nothing without its scale
+        return 0.0

@@ -16,6 +16,8 @@ CUT = "AbortError|Connection errored out|network error"
 """What Gradio writes to the console when its stream of events ends before its time."""
 LONG = 120_000
 """Milliseconds that a busy machine may take for a picture."""
+SETTLED = 4
+"""Looks at what the browser keeps, a quarter of a second apart, that must find the same."""
 LOAD_EVENTS = 6
 """What a fresh page asks for: its kept settings and its jobs."""
 
@@ -118,7 +120,11 @@ class StudioPage:
 
     def settle(self) -> None:
         """Wait until the browser has kept the settings: they are written after a short rest."""
-        self.page.wait_for_timeout(500)
+        kept, same = "", 0
+        while same < SETTLED:
+            self.page.wait_for_timeout(250)
+            now = self.page.evaluate("JSON.stringify(localStorage)")
+            kept, same = now, same + 1 if now == kept else 0
 
     @property
     def prompt(self) -> Locator:

@@ -80,9 +80,17 @@ def channels(count: int) -> dict[str, torch.Tensor]:
         (header_of(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'), "is cut off"),
         (header_of(b'{"a": {"dtype": "F32"}}'), "is not a safetensors file"),
         (channels(8), "has a UNet for 8 channels"),
+        (
+            {
+                "double_blocks.0.x.weight": torch.zeros(2),
+                "double_blocks.0.x.scale_weight": torch.ones(1),
+                "img_in.weight": torch.zeros(2, 64),
+            },
+            "holds weights of few bits",
+        ),
         ({"double_blocks.0.x": torch.zeros(2), "img_in.weight": torch.zeros(2, 64)}, "lacks parts"),
     ],
-    ids=["empty", "10TB", "header", "cut", "no-offsets", "8-channels", "half-a-flux"],
+    ids=["empty", "10TB", "header", "cut", "no-offsets", "8-channels", "scaled", "half-a-flux"],
 )
 def test_a_damaged_file_is_named_in_one_sentence(models: Path, content: Any, words: str) -> None:
     path = models / "bad.safetensors"
@@ -137,3 +145,14 @@ def test_a_file_that_vanishes_between_listing_and_loading(models: Path, schnell:
     catalogue.usable = lambda model_id: entry  # type: ignore[method-assign]
     with pytest.raises(ModelError, match="gone could not be loaded"):
         DiffusionLoader(catalogue, lambda: CPU, "sdpa").load("gone")
+
+
+def test_plain_eight_bit_weights_are_read(models: Path, schnell: Path) -> None:
+    weights = {
+        name: tensor.to(torch.float8_e4m3fn) if name.endswith("blocks.0.linear1.weight") else tensor
+        for name, tensor in load_file(schnell).items()
+    }
+    save_file(weights, models / "small.safetensors")
+    found = loader(models).load("small").transformer.single_transformer_blocks[0]
+    expected = weights["single_blocks.0.linear1.weight"][: found.attn.to_q.weight.shape[0]]
+    assert torch.equal(found.attn.to_q.weight, expected.to(torch.float32))

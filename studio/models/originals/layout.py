@@ -26,6 +26,8 @@ _BETAS = {
     "steps_offset": 1,
 }
 """The published models' noise; where they name no spacing of steps, each sampler has its own."""
+_QUANTISED = ("scaled_fp8", ".scale_weight", ".weight_scale", ".absmax", ".quant_map")
+"""Tensors beside weights that mean nothing without them: ComfyUI's float8, bitsandbytes."""
 _INPUTS = {4: "", 9: "inpaint"}
 """Channels that a UNet reads: a latent picture, or also a hole and what is around it."""
 
@@ -91,6 +93,11 @@ def read_layout(header: Header, velocity: Callable[[str], bool]) -> Original | N
         reader = _unet
     else:
         return None
+    if any(name.endswith(_QUANTISED) for name in shapes):
+        raise LayoutError(
+            "holds weights of few bits with scales of their own, which this studio does not read; "
+            "take a version in float16, bfloat16 or plain float8"
+        )
     try:
         return reader(shapes, prefix, velocity)
     except _NONSENSE as error:
