@@ -29,7 +29,7 @@ class Hashes:
             if self._known is None:
                 self._known = self._remembered()
             if key not in self._known:
-                self._known[key] = _sha256(files)
+                self._known[key] = sha256(files)
                 self._remember(self._known)
             return self._known[key]
 
@@ -58,7 +58,8 @@ def _stamp(file: Path) -> str:
     return f"{file}:{facts.st_size}:{facts.st_mtime_ns}"
 
 
-def _sha256(files: Sequence[Path]) -> str:
+def sha256(files: Sequence[Path]) -> str:
+    """The sum over files, one after the other, as hex digits."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as stream:

@@ -1,7 +1,6 @@
 """Models from the Hugging Face hub: chosen files, counted, checked, and only then put in place."""
 
 import fnmatch
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from studio.context import Context
 from studio.errors import ModelError, from_os_error
 from studio.events import Progress
 from studio.models.drawers import PICKLES
+from studio.models.hashes import sha256
 from studio.requests import DownloadRequest
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _NAMED = 8
 """How many files a refusal names."""
 _PLAIN = re.compile(r"(?:[\w-][\w.+ -]*/)*[\w.-][\w.+ -]*")
 """Names of files that stay below their folder."""
-_BLOCK = 1 << 22
 _TELL_SECONDS = 0.4
 
 
@@ -146,7 +145,7 @@ class Hub:
                     expected_size=file.size or None,
                     tqdm_class=meter.bar(),
                 )
-            if file.sha256 and _sha256(part) != file.sha256:
+            if file.sha256 and sha256([part]) != file.sha256:
                 part.unlink()
                 raise ModelError(f"{file.name} arrived damaged (its checksum differs); try again.")
             part.rename(target)
@@ -350,11 +349,3 @@ def _names(files: list[RemoteFile]) -> str:
     shown = ", ".join(file.name for file in files[:_NAMED])
     more = len(files) - _NAMED
     return (f"{shown} and {more} more" if more > 0 else shown) or "no safetensors files"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -14,8 +14,8 @@ from studio.models.hashes import Hashes
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time that files were read."""
     counted: list[int] = []
-    real = hashes._sha256
-    monkeypatch.setattr(hashes, "_sha256", lambda files: (counted.append(1), real(files))[1])
+    real = hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda files: (counted.append(1), real(files))[1])
     return counted
 
 
