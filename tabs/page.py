@@ -55,7 +55,7 @@ def build_page(services: Services) -> gr.Blocks:
             [models_view.picked, words.prompt],
             [*generate_view.form.outputs, generate_view.size.presets, words.examples, tabs],
             **QUIET,
-        )
+        ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
 
         def to_generate(event: gr.EventData) -> list[object]:
             return [*making.use_settings(event), gr.Tabs(selected="generate")]
