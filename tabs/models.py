@@ -64,6 +64,7 @@ class ModelsView:
     check: gr.Button
     trash: gr.Button
     take_back: gr.Button
+    delete: gr.Button
     about: gr.Group
     notes: gr.Textbox
     triggers: gr.Textbox
@@ -102,6 +103,9 @@ def build() -> ModelsView:
                     "Move to trash", size="sm", min_width=120, elem_id="at-model-trash"
                 )
             take_back = gr.Button("Take back", visible=False, elem_id="at-model-back")
+            delete = gr.Button(
+                "Delete for good", visible=False, variant="stop", elem_id="at-model-delete"
+            )
             with gr.Group(visible=False) as about:
                 triggers = gr.Textbox(label="Trigger words", elem_id="at-model-triggers")
                 notes = gr.Textbox(label="Notes", lines=4, elem_id="at-model-notes")
@@ -122,6 +126,7 @@ def build() -> ModelsView:
         check=check,
         trash=trash,
         take_back=take_back,
+        delete=delete,
         about=about,
         notes=notes,
         triggers=triggers,
@@ -239,6 +244,12 @@ class Handlers:
             self._library.take_back(_id(picked))
         return self._picked(None)
 
+    def delete(self, picked: Picked) -> dict[Any, Any]:
+        """Delete something that lies in the trash for good."""
+        with in_words("Not deleted"):
+            self._library.delete(_id(picked))
+        return self._picked(None)
+
     def keep(self, picked: Picked, notes: str, triggers: str) -> dict[Any, Any]:
         """Keep notes and trigger words."""
         with in_words("Not kept"):
@@ -266,14 +277,15 @@ class Handlers:
         view = self._view
         hidden = {view.actions: gr.Row(visible=False), view.about: gr.Group(visible=False)}
         if picked is None:
-            back = {view.take_back: gr.Button(visible=False)}
+            back = {each: gr.Button(visible=False) for each in (view.take_back, view.delete)}
             return {view.picked: None, view.facts: _EMPTY, **hidden, **back}
         if picked[0] == "trash":
             known = {each.key: each for each in self._library.thrown_away()}
             entry = known.get(picked[1])
             facts = {"was": entry.place, "thrown away": _date(entry.when)} if entry else {}
             title = entry.title if entry else "Gone"
-            back = {view.take_back: gr.Button(visible=entry is not None)}
+            there = entry is not None
+            back = {each: gr.Button(visible=there) for each in (view.take_back, view.delete)}
             return {view.picked: picked, view.facts: _facts(title, facts), **hidden, **back}
         with in_words():
             item = self._library.get(*picked)
@@ -289,6 +301,7 @@ class Handlers:
             view.standard: gr.Button(visible=model and whole),
             view.trash: gr.Button(visible=not item.embedded),
             view.take_back: gr.Button(visible=False),
+            view.delete: gr.Button(visible=False),
             view.about: gr.Group(visible=not item.embedded),
             view.notes: item.notes,
             view.triggers: item.triggers,
@@ -330,6 +343,7 @@ def wire(view: ModelsView, services: Services, tab: gr.Tab, model: gr.Dropdown) 
         view.standard,
         view.trash,
         view.take_back,
+        view.delete,
         view.about,
         view.notes,
         view.triggers,
@@ -343,6 +357,7 @@ def wire(view: ModelsView, services: Services, tab: gr.Tab, model: gr.Dropdown) 
         (view.standard, handlers.make_default),
         (view.trash, handlers.trash),
         (view.take_back, handlers.take_back),
+        (view.delete, handlers.delete),
     ):
         button.click(
             handler, [view.picked], shown, concurrency_limit=None, api_visibility="private"

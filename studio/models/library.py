@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -199,10 +199,11 @@ class Library:
         place = self._trash / key
         try:
             place.mkdir(parents=True)
-            for path in (item.path, *_companions(item.path)):
-                shutil.move(path, place / path.name)
+            # First of all, so that nothing lies in the trash of which nobody knows.
             manifest = {"title": item.title, "place": item.place, "when": time.time()}
             (place / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+            for path in (item.path, *_companions(item.path)):
+                shutil.move(path, place / path.name)
         except OSError as error:
             raise from_os_error(error, f"move {item.title} to the trash") from error
         return key
@@ -218,33 +219,36 @@ class Library:
 
     def take_back(self, key: str) -> None:
         """Move something from the trash to where it was; ModelError when that place is taken."""
-        entry = next((each for each in self.thrown_away() if each.key == key), None)
-        if entry is None:
-            raise ModelError("It is not in the trash any more.")
+        entry = self._in_trash(key)
         source, target = self._trash / entry.key, self._root / entry.place
-        if target.exists():
-            raise ModelError(
-                f"{entry.title} cannot be taken back: there is another {entry.place} now; "
-                "rename that one first."
-            )
+        inside = [path for path in source.iterdir() if path.name != _MANIFEST]
+        for path in inside:
+            if (target.parent / path.name).exists():
+                raise ModelError(
+                    f"{entry.title} cannot be taken back: there is another {path.name} where it "
+                    "was; rename that one first."
+                )
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            for path in source.iterdir():
-                if path.name != _MANIFEST:
-                    shutil.move(path, target.parent / path.name)
+            for path in inside:
+                shutil.move(path, target.parent / path.name)
             shutil.rmtree(source)
         except OSError as error:
             raise from_os_error(error, f"take {entry.title} back from the trash") from error
 
-    def empty_trash(self) -> int:
-        """Delete all that lies in the trash; returns how many."""
-        entries = self.thrown_away()
-        for entry in entries:
-            try:
-                shutil.rmtree(self._trash / entry.key)
-            except OSError as error:
-                raise from_os_error(error, f"delete {entry.title}") from error
-        return len(entries)
+    def delete(self, key: str) -> None:
+        """Delete something that lies in the trash for good."""
+        entry = self._in_trash(key)
+        try:
+            shutil.rmtree(self._trash / entry.key)
+        except OSError as error:
+            raise from_os_error(error, f"delete {entry.title}") from error
+
+    def _in_trash(self, key: str) -> Trashed:
+        entry = next((each for each in self.thrown_away() if each.key == key), None)
+        if entry is None:
+            raise ModelError("It is not in the trash any more.")
+        return entry
 
     def _own(self, kind: str, item_id: str) -> Item:
         item = self.get(kind, item_id)
@@ -315,15 +319,6 @@ class Library:
 def preferred_model(data: Path) -> str:
     """The default model that was chosen on the page, "" for none."""
     return str(_note(data / PREFERENCES).get(_DEFAULT) or "")
-
-
-def whole(steps: Iterator[tuple[float, str]], told: Callable[[float], None]) -> str:
-    """Run a check to its end; told: hears the share that is done."""
-    sentence = ""
-    for share, last in steps:
-        told(share)
-        sentence = last
-    return sentence
 
 
 def _companions(path: Path) -> list[Path]:

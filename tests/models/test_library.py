@@ -1,7 +1,8 @@
 """The library: what there is, notes, checks, the default model and the trash."""
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from studio.context import ModelSpec
 from studio.errors import ModelError, StorageError
-from studio.models.library import Library, whole
+from studio.models.library import Library
 from studio.services import Services, build_services
 from studio.settings import Settings
 
@@ -45,6 +46,15 @@ def mine(root: Path, embedded: Path) -> str:
         else:
             target.write_bytes(path.read_bytes())
     return "mine"
+
+
+def whole(steps: Iterator[tuple[float, str]], told: Callable[[float], None]) -> str:
+    """Runs a check to its end; told: hears the share that is done."""
+    sentence = ""
+    for share, last in steps:
+        told(share)
+        sentence = last
+    return sentence
 
 
 def put(root: Path, name: str, tensors: dict[str, torch.Tensor] | None = None) -> Path:
@@ -254,10 +264,42 @@ def test_nothing_is_overwritten_on_the_way_back(library: Library, root: Path) ->
     put(root, "style")
     key = library.throw_away("LoRA", "style.safetensors")
     other = put(root, "style", {KEY: torch.ones(4, 768)}).read_bytes()
-    with pytest.raises(ModelError, match=r"there is another style\.safetensors now"):
+    with pytest.raises(ModelError, match=r"there is another style\.safetensors where it was"):
         library.take_back(key)
     assert (root / "style.safetensors").read_bytes() == other
     assert len(library.thrown_away()) == 1
+
+
+def test_notes_that_were_written_since_are_not_overwritten(library: Library, root: Path) -> None:
+    put(root, "style")
+    (root / "style.json").write_text('{"notes": "old"}')
+    key = library.throw_away("LoRA", "style.safetensors")
+    (root / "style.json").write_text('{"notes": "new"}')
+    with pytest.raises(ModelError, match=r"there is another style\.json"):
+        library.take_back(key)
+    assert "new" in (root / "style.json").read_text()
+    assert not (root / "style.safetensors").exists()
+
+
+def test_what_cannot_be_moved_is_known_in_the_trash(
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk between the file and its notes hides neither."""
+    put(root, "style")
+    (root / "style.json").write_text("{}")
+    real, moved = shutil.move, []
+
+    def move(source: Path, target: Path) -> object:
+        if moved:
+            raise OSError(28, "full")
+        moved.append(source)
+        return real(source, target)
+
+    monkeypatch.setattr(shutil, "move", move)
+    with pytest.raises(StorageError, match="disk is full"):
+        library.throw_away("LoRA", "style.safetensors")
+    (entry,) = library.thrown_away()
+    assert entry.title == "style"
 
 
 def test_what_ships_stays(library: Library, embedded_id: str) -> None:
@@ -265,10 +307,13 @@ def test_what_ships_stays(library: Library, embedded_id: str) -> None:
         library.throw_away("model", embedded_id)
 
 
-def test_the_trash_is_emptied(library: Library, root: Path, services: Services) -> None:
-    for name in ("a", "b"):
-        put(root, name)
-        library.throw_away("LoRA", f"{name}.safetensors")
-    assert library.empty_trash() == 2
-    assert library.thrown_away() == []
-    assert not list((services.settings.data_dir / "trash" / "models").iterdir())
+def test_what_lies_in_the_trash_is_deleted_for_good(
+    library: Library, root: Path, services: Services
+) -> None:
+    keys = [library.throw_away("LoRA", put(root, name).name) for name in ("a", "b")]
+    library.delete(keys[0])
+    assert [entry.key for entry in library.thrown_away()] == [keys[1]]
+    assert len(list((services.settings.data_dir / "trash" / "models").iterdir())) == 1
+    for gone in (keys[0], "../.."):
+        with pytest.raises(ModelError, match="any more"):
+            library.delete(gone)

@@ -172,10 +172,16 @@ def test_into_the_trash_and_back(tab, view, root, monkeypatch):
     assert (root / "<i>.safetensors").is_file()
     assert tab.listed("", "trash", None)["items"] == []
     assert "Gone" in tab.pick(Pressed("trash", row["id"]))[view.facts]
+    tab.trash(("LoRA", "<i>.safetensors"))
+    (row,) = tab.listed("", "trash", None)["items"]
+    assert tab.pick(Pressed("trash", row["id"]))[view.delete].visible
+    assert not tab.delete(("trash", row["id"]))[view.delete].visible
+    assert tab.listed("", "trash", None)["items"] == []
+    assert not list((root.parent / "trash" / "models").iterdir())
 
 
 def test_nothing_picked(tab):
-    for act in (tab.load, tab.unload, tab.make_default, tab.trash, tab.take_back):
+    for act in (tab.load, tab.unload, tab.make_default, tab.trash, tab.take_back, tab.delete):
         with pytest.raises(gr.Error):
             act(None)
     with pytest.raises(gr.Error):
