@@ -41,8 +41,11 @@ class Lora:
 
     @property
     def version(self) -> str:
-        """A word, without dots, that changes as soon as the file does."""
-        facts = self.path.stat()
+        """A word, without dots, that changes as soon as the file does; "" when it is gone."""
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return ""
         text = f"{self.path} {facts.st_size} {facts.st_mtime_ns}"
         return "a" + hashlib.sha256(text.encode()).hexdigest()[:16]
 

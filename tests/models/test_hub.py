@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import socket
 from collections import namedtuple
 from collections.abc import Iterator
@@ -310,13 +309,21 @@ def test_a_download_does_not_keep_pictures_waiting(
     hub.repos[REPO] = {"a.safetensors": weights()}
     monkeypatch.setattr("studio.services.Hub", lambda root: Hub(root, hub.address))
     services = build_services(Settings(data_dir=tmp_path, device="cpu", dtype="float32"))
-    services.fetcher.start()  # and no worker for pictures
+    claimed: list[tuple[str, ...]] = []
+    real = services.worker._jobs.claim_next
+    monkeypatch.setattr(
+        services.worker._jobs,
+        "claim_next",
+        lambda runner, kinds=(): (claimed.append(tuple(kinds)), real(runner, kinds))[1],
+    )
+    services.worker.start()
+    services.fetcher.start()
     try:
         job = services.queue.submit(DownloadRequest(repo=REPO))
         *_, last = services.queue.follow(job)
         assert isinstance(last, Finished)
         assert services.queue.unended("download") == []
+        assert set(claimed) == {("generate", "edit", "upscale"), ("download",)}
         assert (tmp_path / "models" / "a.safetensors").exists()
     finally:
         services.stop()
-    assert shutil.disk_usage(tmp_path)
