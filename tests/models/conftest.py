@@ -30,6 +30,14 @@ def own(tmp_path: Path, embedded: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """An empty folder for models."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def catalogue(tmp_path: Path) -> Catalogue:
     """The catalogue of own models only."""
     return Catalogue(tmp_path / "models", embedded=Path("/nonexistent"))

@@ -7,16 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from loading import CPU, catalogue_of, loader, problem
 from original_files import single_file, tiny_pipeline
 from original_names import NAMES
 from safetensors.torch import load_file, save_file
 
 from studio.errors import ModelError
-from studio.models.catalogue import Catalogue
-from studio.models.devices import Device
 from studio.models.diffusion_loader import DiffusionLoader
-
-CPU = Device("cpu", "CPU", "float32")
 
 
 @pytest.fixture(scope="module")
@@ -27,28 +24,13 @@ def schnell(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    return folder
-
-
-def loader(folder: Path) -> DiffusionLoader:
-    return DiffusionLoader(Catalogue(folder, embedded=Path("/nonexistent")), lambda: CPU, "sdpa")
-
-
-def problem(folder: Path, model_id: str) -> str:
-    return Catalogue(folder, embedded=Path("/nonexistent")).get(model_id).problem
-
-
 def test_two_files_of_one_name_are_two_models(models: Path, schnell: Path) -> None:
     source = schnell
     for place in ("a", "b"):
         (models / place).mkdir()
         (models / place / "x.safetensors").symlink_to(source)
     (models / "b" / "x.toml").write_text("title = 'Second'")
-    entries = Catalogue(models, embedded=Path("/nonexistent")).entries()
+    entries = catalogue_of(models).entries()
     assert [entry.id for entry in entries] == ["x", "b/x"]
     assert [entry.title for entry in entries] == ["x", "Second"]
 
@@ -57,7 +39,7 @@ def test_files_of_other_kinds_are_no_models(models: Path) -> None:
     save_file({"lora_unet_x.lora_down.weight": torch.zeros(2, 2)}, models / "style.safetensors")
     save_file({"emb_params": torch.zeros(2, 64)}, models / "word.safetensors")
     save_file({"body.0.weight": torch.zeros(2)}, models / "upscale.safetensors")
-    assert Catalogue(models, embedded=Path("/nonexistent")).entries() == []
+    assert catalogue_of(models).entries() == []
 
 
 def header_of(text: bytes) -> bytes:
@@ -137,7 +119,7 @@ def test_a_file_without_some_of_its_numbers(models: Path, schnell: Path) -> None
 def test_a_file_that_vanishes_between_listing_and_loading(models: Path, schnell: Path) -> None:
     path = models / "gone.safetensors"
     path.write_bytes((schnell).read_bytes())
-    catalogue = Catalogue(models, embedded=Path("/nonexistent"))
+    catalogue = catalogue_of(models)
     entry = catalogue.usable("gone")
     path.unlink()
     with pytest.raises(ModelError, match="'gone' is not installed"):

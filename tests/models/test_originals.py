@@ -8,20 +8,16 @@ import diffusers
 import pytest
 import torch
 from accelerate import init_empty_weights
+from loading import catalogue_of, loader, problem
 from original_files import KEYS, single_file, text_encoder_file, tiny_pipeline, vae_file
 from original_names import NAMES
 from safetensors.torch import load_file, save_file
 
 from studio.errors import ModelError
-from studio.models.catalogue import Catalogue
-from studio.models.devices import Device
-from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.headers import HeaderError, Shapes, read_header, read_numbers
 from studio.models.originals import architecture
 from studio.models.originals.load import flux_names
 from studio.requests import Sampler
-
-CPU = Device("cpu", "CPU", "float32")
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +28,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for key in KEYS:
         single_file(tiny_pipeline(key), folder / f"{key}.safetensors")
     return folder
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    return folder
-
-
-def loader(folder: Path) -> DiffusionLoader:
-    return DiffusionLoader(Catalogue(folder, embedded=Path("/nonexistent")), lambda: CPU, "sdpa")
-
-
-def problem(folder: Path, model_id: str) -> str:
-    return Catalogue(folder, embedded=Path("/nonexistent")).get(model_id).problem
 
 
 def networks(pipe: Any) -> Iterator[tuple[str, Any]]:
@@ -80,7 +61,7 @@ def test_a_single_file_is_the_same_model_as_the_folder(shelf: Path, key: str) ->
 
 @pytest.mark.parametrize("key", KEYS)
 def test_what_the_catalogue_says_of_it(shelf: Path, key: str) -> None:
-    catalogue = Catalogue(shelf, embedded=Path("/nonexistent"))
+    catalogue = catalogue_of(shelf)
     entry = catalogue.get(key)
     assert (entry.family.key, entry.title, entry.problem) == (key, key, "")
     assert entry.bytes == (shelf / f"{key}.safetensors").stat().st_size
@@ -247,7 +228,7 @@ def test_stable_diffusion_2_that_predicts_velocity_is_known_by_its_spread(
     torch.manual_seed(1)
     weights[TELLS] = (torch.randn(64) * spread).to(dtype)
     save_file(weights, models / "sd2.safetensors")
-    entry = Catalogue(models, embedded=Path("/nonexistent")).get("sd2")
+    entry = catalogue_of(models).get("sd2")
     assert entry.original.scheduler[1]["prediction_type"] == kind
     assert (entry.width, entry.height) == (side, side)
 
@@ -283,7 +264,7 @@ def test_a_model_takes_what_it_lacks_from_files_beside_it(models: Path) -> None:
     expected = scattered(models)
     (models / "vae").mkdir()
     (models / "ae.safetensors").rename(models / "vae" / "ae.safetensors")
-    assert [e.id for e in Catalogue(models, embedded=Path("/nonexistent")).entries()] == ["dev"]
+    assert [e.id for e in catalogue_of(models).entries()] == ["dev"]
     pipe = loader(models).load("dev")
     for name, network in networks(expected):
         found = pipe.components[name].state_dict()
@@ -315,7 +296,7 @@ def test_of_several_that_fit_the_card_names_one(models: Path) -> None:
     assert "several files fit: ae, other" in told
     assert "parts.vae = 'ae'" in told
     (models / "dev.toml").write_text("parts.vae = 'other'\nsteps = 7\ntitle = 'Mine'\n")
-    entry = Catalogue(models, embedded=Path("/nonexistent")).get("dev")
+    entry = catalogue_of(models).get("dev")
     assert (entry.problem, entry.steps, entry.title) == ("", 7, "Mine")
     pipe = loader(models).load("dev")
     assert torch.equal(pipe.vae.decoder.conv_out.bias, other.decoder.conv_out.bias)
@@ -347,7 +328,7 @@ def test_stable_diffusion_3_runs_without_t5_and_takes_one_that_is_there(models: 
 def test_the_title_that_a_file_names(models: Path, shelf: Path) -> None:
     weights = load_file(shelf / "flux-schnell.safetensors")
     save_file(weights, models / "x.safetensors", metadata={"modelspec.title": " Quick "})
-    assert Catalogue(models, embedded=Path("/nonexistent")).get("x").title == "Quick"
+    assert catalogue_of(models).get("x").title == "Quick"
 
 
 @pytest.mark.parametrize(
@@ -364,9 +345,9 @@ def test_models_of_few_steps_are_known_by_their_names(
     models: Path, shelf: Path, name: str, key: str, sampler: Sampler, steps: int, cfg_scale: float
 ) -> None:
     (models / f"{name}.safetensors").symlink_to(shelf / f"{key}.safetensors")
-    entry = Catalogue(models, embedded=Path("/nonexistent")).get(name)
+    entry = catalogue_of(models).get(name)
     assert (entry.sampler, entry.steps, entry.cfg_scale) == (sampler, steps, cfg_scale)
     spacing = entry.original.scheduler[1].get("timestep_spacing")
     assert (spacing == "trailing") == (key in ("sdxl", "sd1"))
     (models / f"{name}.toml").write_text("steps = 11")
-    assert Catalogue(models, embedded=Path("/nonexistent")).get(name).steps == 11
+    assert catalogue_of(models).get(name).steps == 11
