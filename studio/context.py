@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from studio.events import Event
@@ -29,6 +29,21 @@ class Worn:
     version: str = ""
 
 
+class Rung(StrEnum):
+    """A way to do with less memory, in the order in which they are taken.
+
+    Each is named as people read it after "with".
+    """
+
+    ATTENTION_SLICING = "attention in slices"
+    VAE_SLICING = "pictures decoded one by one"
+    VAE_TILING = "pictures decoded in tiles"
+    ENCODERS_OFF = "text encoders in main memory after use"
+    MODEL_OFFLOAD = "only the part at work on the device"
+    SEQUENTIAL_OFFLOAD = "only the layer at work on the device"
+    ONE_BY_ONE = "one picture at a time"
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """Which weights, in which sort of wrapper.
@@ -36,12 +51,16 @@ class ModelSpec:
     kind: key of the loader, such as "diffusion" or "reader". id: the catalogue's.
     task: view on the same weights ("text2image", "image2image", "inpaint", or "").
     adapters: what the weights wear while they are lent, and nobody else sees.
+    rungs: how they do with less memory meanwhile. work: bytes that the borrower will need on the
+    device beside them, 0 where that is little.
     """
 
     kind: str
     id: str
     task: str = ""
     adapters: tuple[Worn, ...] = ()
+    rungs: tuple[Rung, ...] = ()
+    work: int = 0
 
 
 class Context(Protocol):

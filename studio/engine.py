@@ -16,11 +16,14 @@ from studio.models.devices import (
     Device,
     Memory,
     automatic_budget,
+    automatic_resting_budget,
     choose_device,
+    free_memory,
     memory,
     release_cached,
 )
 from studio.models.diffusion_loader import DiffusionLoader
+from studio.models.journal import Journal
 from studio.models.manager import ModelManager
 from studio.models.upscalers import UpscalerLoader, UpscalerShelf
 from studio.requests import EditRequest, GenerationRequest, Request, UpscaleRequest
@@ -39,7 +42,12 @@ class Engine:
     """What needs torch, made when first asked for."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, inputs: InputStore, shelf: UpscalerShelf
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        inputs: InputStore,
+        shelf: UpscalerShelf,
+        journal: Journal,
     ):
         self._settings = settings
         self._catalogue = catalogue
@@ -54,6 +62,9 @@ class Engine:
             },
             budget=self.budget,
             release=self.release,
+            free=self.free,
+            resting=self.resting_budget,
+            journal=journal,
         )
 
     def device(self) -> Device:
@@ -75,6 +86,10 @@ class Engine:
     def memory(self) -> Memory:
         """What the device's memory holds."""
         return memory(self.device())
+
+    def free(self) -> int:
+        """Bytes that work can still take on the device."""
+        return free_memory(self.device())
 
     def release(self) -> None:
         """Give memory that nothing uses any more back to the system."""
@@ -109,17 +124,26 @@ class Engine:
             if self._pictures is None:
                 from studio.diffusion.editing.edit import Editing
                 from studio.diffusion.generate import Generation
+                from studio.diffusion.memory.climb import Climb
                 from studio.diffusion.preview import Previewer, installed_taesd
                 from studio.diffusion.upscaling.upscale import Upscaling
 
                 previewer = Previewer(installed_taesd(self._settings.data_dir / "models"))
+                climb = Climb(self.device, self.free, self.release)
                 self._pictures = (
-                    Generation(self._catalogue, previewer),
-                    Editing(self._catalogue, self._inputs, previewer),
-                    Upscaling(self._catalogue, self._inputs, previewer),
+                    Generation(self._catalogue, previewer, climb),
+                    Editing(self._catalogue, self._inputs, previewer, climb),
+                    Upscaling(self._catalogue, self._inputs, previewer, climb),
                 )
             return self._pictures
 
     def budget(self) -> int:
         """Bytes that models may hold on the device."""
         return self._settings.memory_budget or automatic_budget(self.device())
+
+    def resting_budget(self) -> int:
+        """Bytes that models may hold in main memory while they are off the device."""
+        device = self.device()
+        if device.sort not in ("cuda", "xpu"):
+            return 0
+        return self._settings.main_memory_budget or automatic_resting_budget()

@@ -33,7 +33,15 @@ class ModelError(AtelierError):
 
 
 class OutOfMemory(ModelError):
-    """A model or a step does not fit into what is free on the device."""
+    """A model or a step does not fit into what is free on the device.
+
+    needed, free: bytes, 0 where they are not known.
+    """
+
+    def __init__(self, message: str, needed: int = 0, free: int = 0):
+        super().__init__(message)
+        self.needed = needed
+        self.free = free
 
 
 class MetadataError(AtelierError):

@@ -18,6 +18,7 @@ from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
 from studio.models.hub import Hub
+from studio.models.journal import Journal
 from studio.models.library import Library, preferred_model
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
@@ -118,7 +119,8 @@ def build_services(settings: Settings) -> Services:
         catalogue.default = chosen if chosen in {e.id for e in catalogue.entries()} else ""
     inputs = InputStore(settings.data_dir)
     shelf = UpscalerShelf(settings.data_dir / "models" / "upscalers")
-    engine = Engine(settings, catalogue, inputs, shelf)
+    journal = Journal()
+    engine = Engine(settings, catalogue, inputs, shelf, journal)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     kinds = {

@@ -80,6 +80,14 @@ class Settings(BaseSettings):
         0,
         description="Most that models may hold on the device; automatic is 90% of a GPU's memory.",
     )
+    main_memory_budget: Size = Field(
+        0,
+        description="Most that models may hold in main memory while others have the GPU; "
+        "automatic is half of it.",
+    )
+    idle_minutes: float = Field(
+        60, ge=0, le=10_000, description="Minutes until an unused model leaves memory; 0 keeps it."
+    )
     default_model: str = Field("", description="Id of the model in use at the start.")
     max_waiting_jobs: int = Field(200, ge=1, le=100_000, description="Longest queue of jobs.")
     max_upload: Size = Field(50 * 10**6, description="Largest file that can be dropped.")

@@ -11,6 +11,7 @@ from studio.diffusion.tokens import BORDER_TOKENS, Chunk, chunked
 from studio.diffusion.words import NO_WORDS, Words, with_words
 from studio.errors import RequestError
 from studio.models.embeddings import FIRST_ID
+from studio.models.ladder import working_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -129,17 +130,9 @@ def _run(tokenizer: Any, encoder: Any, chunk: Chunk, place: int, words: Words) -
     ids += [tokenizer.pad_token_id] * (_positions(tokenizer, encoder) - len(ids))
     # A begin token holds a word's place: the pooled state is taken at the first end token.
     known = [tokenizer.bos_token_id if each >= FIRST_ID else each for each in ids]
-    given = torch.tensor([known], device=input_device(encoder))
+    given = torch.tensor([known], device=working_device(encoder))
     with words.spoken(encoder, place, ids):
         return encoder(given, output_hidden_states=True)
-
-
-def input_device(encoder: Any) -> Any:
-    """Where an encoder's input belongs.
-
-    Weights that are offloaded one by one stand on "meta"; their hooks move the input.
-    """
-    return "cpu" if encoder.device.type == "meta" else encoder.device
 
 
 def _layer(encoder: Any, output: Any, skip: int, *, normed: bool) -> torch.Tensor:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from studio.diffusion.preview import unscale
 from studio.errors import ModelError
+from studio.models.ladder import working_device
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +19,14 @@ def decode(vae: Any, latents: torch.Tensor) -> list[Image.Image]:
     A half-precision autoencoder that overflows (black pictures elsewhere) is brought to float32
     for good and tried again. Raises ModelError when even that gives no numbers.
     """
-    pixels = _decode(vae, latents)
-    if not torch.isfinite(pixels).all() and next(vae.parameters()).dtype != torch.float32:
+    pixels = pixels_of(vae, latents)
+    half = next(vae.parameters()).dtype != torch.float32 and not _is_in_layers(vae)
+    if not torch.isfinite(pixels).all() and half:
         log.warning(
             "The autoencoder overflowed in half precision; it stays in float32 from now on."
         )
         vae.to(torch.float32)
-        pixels = _decode(vae, latents)
+        pixels = pixels_of(vae, latents)
     if not torch.isfinite(pixels).all():
         raise ModelError(
             "The model gave no valid picture (not a number); its weights may be damaged or the "
@@ -34,7 +36,13 @@ def decode(vae: Any, latents: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(array) for array in arrays]
 
 
-def _decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    weight = next(vae.parameters())
-    decoded = vae.decode(unscale(vae, latents).to(weight), return_dict=False)[0]
+def pixels_of(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """RGB (b, 3, h, w) in float32, mostly in 0 to 1, of the denoiser's latents (b, c, h, w)."""
+    given = unscale(vae, latents).to(working_device(vae), next(vae.parameters()).dtype)
+    decoded: torch.Tensor = vae.decode(given, return_dict=False)[0]
     return decoded.float() / 2 + 0.5
+
+
+def _is_in_layers(vae: Any) -> bool:
+    """Whether its weights come layer by layer and cannot be brought to another format."""
+    return bool(next(vae.parameters()).device.type == "meta")

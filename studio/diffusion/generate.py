@@ -1,16 +1,19 @@
 """Text to pictures: what a generation job does, from its request to saved files."""
 
-import torch
+from collections.abc import Iterator
+from typing import Any
 
-from studio.context import Context
+from studio.context import Context, Rung
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise, first_sigma
 from studio.diffusion.editing.encode import blank
+from studio.diffusion.memory.climb import Climb
 from studio.diffusion.networks_called import spec_of
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, memory_in_words, tell_left_out
+from studio.diffusion.run import Run, shape_of, tell_left_out
 from studio.diffusion.sizes import enlarged_size
+from studio.diffusion.upscaling.choices import LATENT
 from studio.diffusion.upscaling.hires import SecondPass
 from studio.models.catalogue import Catalogue
 from studio.requests import GenerationRequest
@@ -19,9 +22,10 @@ from studio.requests import GenerationRequest
 class Generation:
     """The work function of generation jobs."""
 
-    def __init__(self, catalogue: Catalogue, previewer: Previewer):
+    def __init__(self, catalogue: Catalogue, previewer: Previewer, climb: Climb):
         self._catalogue = catalogue
         self._previewer = previewer
+        self._climb = climb
 
     def __call__(self, request: GenerationRequest, context: Context) -> None:
         """Make and save all pictures of a resolved request.
@@ -31,23 +35,37 @@ class Generation:
         entry = self._catalogue.usable(request.model)
         assert request.width
         assert request.height
-        size = (request.width, request.height)
-        largest = enlarged_size(size, request.hires_scale)
-        with (
-            context.borrow(spec_of(request, entry, self._catalogue.loras)) as pipe,
-            torch.inference_mode(),
-            memory_in_words(request, largest),
-        ):
+        tell_left_out(request, entry, self._catalogue, context)
+        largest = enlarged_size((request.width, request.height), request.hires_scale)
+        encodes = request.hires_scale > 1 and request.hires_upscaler not in LATENT
+        shape = shape_of(request, largest, encodes=encodes)
+        done = 0
+
+        def paint(pipe: Any, rungs: tuple[Rung, ...]) -> None:
+            nonlocal done
             context.check()
-            tell_left_out(request, entry, self._catalogue, context)
-            painter = Painter.of(request, entry, pipe, self._catalogue)
-            evaluations = len(painter.scheduler(request, size).timesteps)
-            run = Run.prepare(request, painter, size, (request.steps, evaluations))
-            second = None
-            if request.hires_scale > 1:
-                run, second = SecondPass.after(run, request)
-            for batch in range(run.batches):
-                self._batch(run, second, batch, context)
+            painter = Painter.of(request, entry, pipe, self._catalogue, rungs)
+            for count in self._pictures(request, painter, context, done):
+                done = count
+                context.check()
+
+        self._climb(context, spec_of(request, entry, self._catalogue.loras), entry, shape, paint)
+
+    def _pictures(
+        self, request: GenerationRequest, painter: Painter, context: Context, done: int
+    ) -> Iterator[int]:
+        """Make and save what is left, batch by batch; how many are done after each."""
+        assert request.width
+        assert request.height
+        size = (request.width, request.height)
+        evaluations = len(painter.scheduler(request, size).timesteps)
+        run = Run.prepare(request, painter, size, (request.steps, evaluations), done)
+        second = None
+        if request.hires_scale > 1:
+            run, second = SecondPass.after(run, request)
+        for batch in run.batches_left:
+            self._batch(run, second, batch, context)
+            yield (batch + 1) * run.together
 
     def _batch(self, run: Run, second: SecondPass | None, batch: int, context: Context) -> None:
         seeds = run.seeds_of_batch(batch)
@@ -69,4 +87,3 @@ class Generation:
         images = decode(run.pipe.vae, latents)
         for image, seed in zip(images, seeds, strict=True):
             context.save(run.picture(image, seed))
-        context.check()

@@ -25,6 +25,11 @@ class Conditions:
     pooled: torch.Tensor | None
     weights: tuple[float, ...]
 
+    def to(self, device: torch.device | None) -> "Conditions":
+        """The same on a device; None leaves them where they are."""
+        pooled = None if self.pooled is None else self.pooled.to(device)
+        return Conditions(self.embeds.to(device), pooled, self.weights)
+
 
 Predict = Callable[[torch.Tensor, torch.Tensor, Conditions], torch.Tensor]
 """Noisy latents (n * (1 + parts), c, h, w), time and conditions to a prediction of that shape."""
@@ -33,11 +38,19 @@ Predict = Callable[[torch.Tensor, torch.Tensor, Conditions], torch.Tensor]
 class PromptGuidance:
     """The conditions of a request's prompts, encoded once and looked up by step.
 
-    zero_empty: an empty negative prompt is all zeros, as SDXL was trained with.
+    zero_empty: an empty negative prompt is all zeros, as SDXL was trained with. device: where the
+    states belong, when that is not where the text encoders have left them.
     """
 
-    def __init__(self, encoding: TextEncoding, request: PictureRequest, zero_empty: bool = False):
+    def __init__(
+        self,
+        encoding: TextEncoding,
+        request: PictureRequest,
+        zero_empty: bool = False,
+        device: torch.device | None = None,
+    ):
         self._steps = request.steps
+        self._device = device
         self._prompt = PromptStates(
             encoding, plan(request.prompt, request.steps), request.clip_skip
         )
@@ -59,7 +72,8 @@ class PromptGuidance:
         # Most prompts never change; those that do are stacked anew, for many of them are large.
         if self._last is None or any(a is not b for a, b in zip(self._last[0], key, strict=True)):
             first = _zeros_like(negative) if self._zero_negative else negative
-            self._last = key, _stack([first, *parts], self._prompt.empty, weights)
+            stacked = _stack([first, *parts], self._prompt.empty, weights)
+            self._last = key, stacked.to(self._device)
         return self._last[1]
 
 

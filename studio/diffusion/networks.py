@@ -12,6 +12,7 @@ import torch
 
 from studio.diffusion.guidance import Conditions, Predict
 from studio.models.families import Network
+from studio.models.ladder import working_device
 
 _TRAIN_STEPS = 1000
 _AESTHETIC_SCORES = (2.5, 6.0)
@@ -78,7 +79,7 @@ def _time_ids(pipe: Any, size: tuple[int, int]) -> torch.Tensor:
         rows = [[*told, score] for score in _AESTHETIC_SCORES]
     else:
         rows = [[*told, size[1], size[0]]] * 2
-    return torch.tensor(rows, device=pipe.device)
+    return torch.tensor(rows, device=working_device(pipe.unet))
 
 
 def _sd3(pipe: Any, seen: Seen) -> Predict:
@@ -104,7 +105,8 @@ def _flux(pipe: Any, seen: Seen) -> Predict:
     weight = pipe.transformer.dtype
     distilled = None
     if pipe.transformer.config.guidance_embeds:
-        distilled = torch.tensor([seen.distilled_cfg_scale or 0.0], device=pipe.device)
+        distilled = torch.tensor([seen.distilled_cfg_scale or 0.0])
+        distilled = distilled.to(working_device(pipe.transformer))
 
     def predict(latents: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         embeds, pooled = _repeated(conditions, len(latents))

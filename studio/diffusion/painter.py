@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from studio.context import Rung
 from studio.diffusion.conditioning import TextEncoding
 from studio.diffusion.guidance import Predict
 from studio.diffusion.networks import Seen, predictor
@@ -16,6 +17,7 @@ from studio.diffusion.words import NO_WORDS, Words, hashes_of_words, words_of
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.families import Family
+from studio.models.ladder import working_device
 from studio.requests import PictureRequest
 
 
@@ -24,7 +26,8 @@ class Painter:
     """A model's entry and its pipeline, held while a job runs.
 
     hash: of its weights, as pictures name it. loras: hashes of what it wears, by name. words: with
-    vectors of their own, that its prompts use. embeddings: hashes of their files.
+    vectors of their own, that its prompts use. embeddings: hashes of their files. rungs: of the
+    ladder, that the pipeline stands on.
     """
 
     entry: ModelEntry
@@ -33,10 +36,16 @@ class Painter:
     loras: Mapping[str, str] = field(default_factory=dict)
     words: Words = NO_WORDS
     embeddings: Mapping[str, str] = field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
 
     @classmethod
     def of(
-        cls, request: PictureRequest, entry: ModelEntry, pipe: Any, catalogue: Catalogue
+        cls,
+        request: PictureRequest,
+        entry: ModelEntry,
+        pipe: Any,
+        catalogue: Catalogue,
+        rungs: tuple[Rung, ...] = (),
     ) -> "Painter":
         """The painter of a job: with all that its prompts call for."""
         words = words_of(prompts_of(request), entry, catalogue.embeddings)
@@ -47,6 +56,7 @@ class Painter:
             hashes_of(request.prompt, catalogue.loras),
             words,
             hashes_of_words(words, catalogue.embeddings),
+            rungs,
         )
 
     @property
@@ -62,9 +72,8 @@ class Painter:
 
     @property
     def device(self) -> torch.device:
-        """Where latents belong."""
-        device: torch.device = self.pipe.device
-        return device
+        """Where latents belong, wherever the weights are."""
+        return working_device(self.denoiser)
 
     def texts(self) -> TextEncoding:
         """How it reads."""

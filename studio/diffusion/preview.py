@@ -12,6 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 from studio.events import Preview
+from studio.models.ladder import working_device
 
 log = logging.getLogger(__name__)
 _SAMPLES = 20
@@ -85,7 +86,8 @@ def fit_projection(vae: torch.nn.Module) -> torch.Tensor:
 
 def _encoded(vae: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
-        encoded = vae.encode((pictures * 2 - 1).to(next(vae.parameters())))  # type: ignore[operator]
+        given = (pictures * 2 - 1).to(working_device(vae), next(vae.parameters()).dtype)
+        encoded = vae.encode(given)  # type: ignore[operator]
         return scale(vae, encoded.latent_dist.mode()).float().cpu()
 
 

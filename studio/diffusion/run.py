@@ -1,8 +1,6 @@
 """What all batches of a job of pictures share, from the text states to the saved file."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +8,10 @@ import torch
 from PIL import Image
 
 from studio import __version__
-from studio.context import Context, Signal
+from studio.context import Context, Rung, Signal
 from studio.diffusion.denoise import Step
 from studio.diffusion.guidance import Predict, PromptGuidance
+from studio.diffusion.memory.need import Shape
 from studio.diffusion.metadata import infotext
 from studio.diffusion.metadata.document import Document
 from studio.diffusion.metadata.files import save
@@ -22,14 +21,14 @@ from studio.diffusion.noise import Seeds, draw, seeds_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
+from studio.diffusion.prompt import plan
 from studio.diffusion.receipt import receipt
 from studio.diffusion.resolve import of_one_picture
 from studio.diffusion.words import used_in
-from studio.errors import OutOfMemory
 from studio.events import Notice, Progress
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
-from studio.requests import AnyPictureRequest, ImageFormat, UpscaleRequest
+from studio.requests import AnyPictureRequest, ImageFormat
 from studio.store.outputs import Picture
 
 _SUFFIXES = {ImageFormat.PNG: ".png", ImageFormat.JPEG: ".jpg", ImageFormat.WEBP: ".webp"}
@@ -42,6 +41,7 @@ class Run:
     size: width and height that the model works at. steps: that people count. together: pictures
     that are denoised at once. before, after: steps of the same pictures in other passes. weight:
     what an evaluation costs, 1 in the first pass. later: what the passes after this one cost.
+    done: pictures that an earlier try has made already.
     """
 
     request: AnyPictureRequest
@@ -56,6 +56,7 @@ class Run:
     after: int = 0
     weight: float = 1.0
     later: float = 0.0
+    done: int = 0
 
     @classmethod
     def prepare(
@@ -64,19 +65,21 @@ class Run:
         painter: Painter,
         size: tuple[int, int],
         length: tuple[int, int],
+        done: int = 0,
     ) -> "Run":
         """Encode the prompts and draw the seeds.
 
         length: steps and evaluations of the denoiser in each batch; some samplers take two a step.
+        done: pictures that an earlier try has made already.
         """
         steps, evaluations = length
-        guidance = PromptGuidance(painter.texts(), request, painter.zero_empty)
+        guidance = PromptGuidance(painter.texts(), request, painter.zero_empty, painter.device)
         seeds = seeds_of(
             request.seed, request.variation_seed, request.variation_strength, request.image_count
         )
         together = _together(request, painter)
-        pace = Pace(evaluations * (request.image_count // together))
-        return cls(request, painter, size, steps, seeds, guidance, together, pace)
+        pace = Pace(evaluations * ((request.image_count - done) // together))
+        return cls(request, painter, size, steps, seeds, guidance, together, pace, done=done)
 
     @property
     def pipe(self) -> Any:
@@ -97,6 +100,11 @@ class Run:
         """How many times the device denoises."""
         return len(self.seeds) // self.together
 
+    @property
+    def batches_left(self) -> range:
+        """The numbers, from 0, of those that no earlier try has finished."""
+        return range(self.done // self.together, self.batches)
+
     def seeds_of_batch(self, batch: int) -> list[Seeds]:
         """The seeds of the pictures that are denoised together."""
         return self.seeds[batch * self.together : (batch + 1) * self.together]
@@ -116,7 +124,7 @@ class Run:
         factor = self.factor
         shape = (self.pipe.vae.config.latent_channels, height // factor, width // factor)
         pairs = [draw(each, shape) for each in seeds]
-        noise = torch.stack([noise for noise, _ in pairs]).to(self.pipe.device)
+        noise = torch.stack([noise for noise, _ in pairs]).to(self.painter.device)
         return noise, [generator for _, generator in pairs]
 
     def predict(self, beside: torch.Tensor | None = None) -> Predict:
@@ -156,7 +164,7 @@ class Run:
         mask: the PNG file of the mask that is kept beside it.
         """
         request = of_one_picture(self.request, seeds.seed, seeds.variation_seed)
-        versions = receipt(self.painter.denoiser)
+        versions = receipt(self.painter.denoiser, self.painter.rungs)
         document = Document(
             request=request,
             model_hash=self.painter.hash,
@@ -205,19 +213,14 @@ def tell_left_out(
         context.emit(Notice(text=f"<{name}> was left out: no such network is installed."))
 
 
-@contextmanager
-def memory_in_words(request: AnyPictureRequest, size: tuple[int, int]) -> Iterator[None]:
-    """Turn a full device into an OutOfMemory that says what did not fit; size: in pixels."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        what, advice = f"A batch of {request.batch_size}", "size or batch"
-        if isinstance(request, UpscaleRequest):
-            what, advice = "A tile", "tile"
-        raise OutOfMemory(
-            f"{what} at {size[0]}x{size[1]} does not fit into the device's memory; choose a "
-            f"smaller {advice}."
-        ) from error
+def shape_of(
+    request: AnyPictureRequest, size: tuple[int, int], pictures: int = 0, *, encodes: bool
+) -> Shape:
+    """What a job paints at its largest; pictures: at once, 0 for a batch."""
+    texts = [request.prompt, getattr(request, "hires_prompt", "")]
+    parts = max(len(plan(text, request.steps).parts) for text in texts)
+    guided = request.cfg_scale != 1 or parts > 1
+    return Shape(size, pictures or request.batch_size, parts + guided, encodes)
 
 
 def _together(request: AnyPictureRequest, painter: Painter) -> int:
@@ -226,5 +229,7 @@ def _together(request: AnyPictureRequest, painter: Painter) -> int:
     A CPU rounds half-precision sums in another order for each batch size, and a picture of a
     batch could not be made again on its own.
     """
+    if Rung.ONE_BY_ONE in painter.rungs:
+        return 1
     exact = painter.device.type != "cpu" or painter.denoiser.dtype == torch.float32
     return request.batch_size if exact else 1

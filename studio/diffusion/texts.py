@@ -11,18 +11,12 @@ from typing import Any
 
 import torch
 
-from studio.diffusion.clip import (
-    ClipTexts,
-    Encoders,
-    clip_chunks,
-    clip_states,
-    input_device,
-    tokenized,
-)
+from studio.diffusion.clip import ClipTexts, Encoders, clip_chunks, clip_states, tokenized
 from studio.diffusion.conditioning import TextEncoding, TextStates, weigh
 from studio.diffusion.tokens import Chunk, chunked
 from studio.diffusion.words import NO_WORDS, Words
 from studio.models.families import Family, Texts
+from studio.models.ladder import working_device
 
 
 def texts_of(family: Family, pipe: Any, words: Words = NO_WORDS) -> TextEncoding:
@@ -65,7 +59,7 @@ class T5:
     def _states(self, chunk: Chunk) -> torch.Tensor:
         ids = [*chunk.ids, self.tokenizer.eos_token_id]
         ids += [self.tokenizer.pad_token_id] * (self.positions - len(ids))
-        states = self.encoder(torch.tensor([ids], device=input_device(self.encoder)))[0]
+        states = self.encoder(torch.tensor([ids], device=working_device(self.encoder)))[0]
         weights = torch.ones(self.positions)
         weights[: len(chunk.weights)] = torch.tensor(chunk.weights)
         return weigh(states, weights)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from studio.errors import SettingsError
+from studio.models.container import memory_limit
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,15 @@ log = logging.getLogger(__name__)
 Dtype = Literal["float32", "float16", "bfloat16"]
 _CPU_SHARE = 0.6
 _GPU_SHARE = 0.9
+_RESTING_SHARE = 0.5
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "std::bad_alloc",
+    "could not create a memory object",
+    "MPS backend out of memory",
+)
+"""What torch, its allocators and oneDNN say when memory is refused outside of CUDA."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +71,50 @@ def memory(device: Device) -> Memory:
     if device.sort in ("cuda", "xpu"):
         free, total = getattr(torch, device.sort).mem_get_info(device.name)
         return Memory(total - free, total)
-    machine = psutil.virtual_memory()
+    return main_memory()
+
+
+def main_memory() -> Memory:
+    """What the machine's memory holds right now, or the container's where that has less."""
+    machine, limit = psutil.virtual_memory(), memory_limit()
+    if limit is not None and limit.total < machine.total:
+        used = max(limit.used, limit.total - machine.available)
+        return Memory(min(used, limit.total), limit.total)
     return Memory(machine.total - machine.available, machine.total)
+
+
+def free_memory(device: Device) -> int:
+    """Bytes that work on the device can still take."""
+    import torch
+
+    now = memory(device)
+    free = now.total - now.used
+    if device.sort in ("cuda", "xpu"):
+        # What torch keeps for itself and does not use is free for torch.
+        backend = getattr(torch, device.sort)
+        kept = backend.memory_reserved(device.name) - backend.memory_allocated(device.name)
+        return int(free + kept)
+    return free
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that an allocation failed; only on a GPU is it torch's own class."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def automatic_budget(device: Device) -> int:
     """Bytes that models may hold when no budget is set."""
     share = _GPU_SHARE if device.sort in ("cuda", "xpu") else _CPU_SHARE
     return int(memory(device).total * share)
+
+
+def automatic_resting_budget() -> int:
+    """Bytes that models may hold in main memory while others have the device."""
+    return int(main_memory().total * _RESTING_SHARE)
 
 
 def release_cached(device: Device) -> None:

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from studio.context import Worn
+from studio.context import Rung, Worn
 from studio.errors import AtelierError, ModelError, OutOfMemory, SettingsError
 from studio.models import adapters
 from studio.models.catalogue import Catalogue
-from studio.models.devices import Device
+from studio.models.devices import Device, is_out_of_memory
 from studio.models.entry import NONSENSE, ModelEntry
 from studio.models.families import denoiser_of, recognised
 from studio.models.headers import read_header
 from studio.models.integrity import stored_numbers
+from studio.models.ladder import OFFLOADING, place, take_off
+from studio.models.slots import Footprint
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _HEADROOM = 1.1
 """Weights and a little more: buffers that are made while they are moved."""
+_LARGEST_LAYER = 0.1
+"""Share of all weights in one layer; in small models the table of words is as much as that."""
 
 
 class DiffusionLoader:
@@ -40,31 +44,39 @@ class DiffusionLoader:
         """The model's name for people."""
         return self._catalogue.get(model_id).title
 
-    def estimate(self, model_id: str) -> int:
-        """Bytes that the weights will take in the device's number format."""
+    def estimate(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> Footprint:
+        """Bytes of the device that the weights will take in its number format."""
         entry = self._catalogue.usable(model_id)
-        stored = _stored(entry)
-        return int(stored * _BYTES[self._device().dtype] * _HEADROOM)
+        size = _BYTES[self._device().dtype] * _HEADROOM
+        parts = {name: int(count * size) for name, count in stored_parts(entry).items()}
+        total = sum(parts.values())
+        if Rung.SEQUENTIAL_OFFLOAD in rungs:
+            layer = int(total * _LARGEST_LAYER)
+            return Footprint(layer, layer)
+        if Rung.MODEL_OFFLOAD in rungs:
+            return Footprint(max(parts.values()), max(parts.values()))
+        if Rung.ENCODERS_OFF in rungs:
+            assert entry.family is not None
+            encoders = sum(parts.get(name, 0) for _, name in entry.family.encoders)
+            return Footprint(total - encoders, total)
+        return Footprint(total, total)
 
-    def load(self, model_id: str) -> "DiffusionPipeline":
+    def load(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> "DiffusionPipeline":
         """The text-to-image pipeline on the device, in evaluation mode."""
         import torch
         from huggingface_hub.errors import StrictDataclassError
         from safetensors import SafetensorError
 
-        damaged = (*NONSENSE, RuntimeError)
+        damaged = (*NONSENSE, RuntimeError, MemoryError)
         entry = self._catalogue.usable(model_id)
         assert entry.family is not None
         try:
             with _quiet():
                 pipe = _pipeline(entry, getattr(torch, self._device().dtype))
-            pipe.to(self._device().name)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(
-                f"{entry.title} did not fit on {self._device().label}; close other programs that "
-                "use it or choose a smaller model."
-            ) from error
+            place(pipe, rungs, self._device())
         except (*damaged, SafetensorError, StrictDataclassError) as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(_too_large(entry, self._device())) from error
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
                 f"{entry.title} could not be loaded from {entry.path} ({first}); copy it again."
@@ -77,14 +89,16 @@ class DiffusionLoader:
         return pipe
 
     def measure(self, model: Any) -> int:
-        """Bytes of all parameters and buffers."""
+        """Bytes of all parameters and buffers that are on the device."""
         import torch
 
+        sort = self._device().sort
         parts = (part for part in model.components.values() if isinstance(part, torch.nn.Module))
         return sum(
             tensor.numel() * tensor.element_size()
             for part in parts
             for tensor in (*part.parameters(), *part.buffers())
+            if tensor.device.type == sort
         )
 
     def view(self, model: Any, task: str) -> Any:
@@ -106,24 +120,59 @@ class DiffusionLoader:
         with _quiet():
             return views[task]()
 
-    def dress(self, model: Any, model_id: str, worn: tuple[Worn, ...]) -> None:
-        """Let a pipeline wear just these LoRAs; ModelError names the one that does not fit."""
+    def dress(
+        self, model: Any, model_id: str, worn: tuple[Worn, ...], rungs: tuple[Rung, ...]
+    ) -> None:
+        """Let a pipeline wear just these LoRAs, on just these rungs of the ladder.
+
+        Raises ModelError with the name of a LoRA that does not fit.
+        """
         from safetensors import SafetensorError
 
         entry = self._catalogue.get(model_id)
         loras = [(use, self._catalogue.loras.usable(use.name, entry)) for use in worn]
+        take_off(model)
+        if OFFLOADING & set(rungs):  # the device has no room for all of it
+            model.to("cpu")
         try:
             with _quiet():
                 adapters.dress(model, loras)
-        except (*NONSENSE, RuntimeError, SafetensorError) as error:
+        except (*NONSENSE, RuntimeError, MemoryError, SafetensorError) as error:
             if isinstance(error, AtelierError):
                 raise
+            if is_out_of_memory(error):
+                raise OutOfMemory(_too_large(entry, self._device())) from error
             names = ", ".join(use.name for use in worn)
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
                 f"LoRA {names} could not be put on {entry.title} ({first}); it may be for another "
                 "kind of model, or damaged."
             ) from error
+        place(model, rungs, self._device())
+
+    def rest(self, model: Any) -> None:
+        """Move a pipeline to main memory."""
+        take_off(model)
+        with _quiet():
+            model.to("cpu")
+
+    def wake(self, model: Any, rungs: tuple[Rung, ...]) -> None:
+        """Move a pipeline that rests back to the device."""
+        place(model, rungs, self._device())
+
+
+def stored_parts(entry: ModelEntry) -> dict[str, int]:
+    """How many numbers a model's files hold for each of its networks."""
+    if entry.original is not None:
+        return {part.name: read_header(path).numbers(part.holds) for part, path in entry.sources}
+    return {part.name: stored_numbers(part) for part in entry.path.iterdir() if part.is_dir()}
+
+
+def _too_large(entry: ModelEntry, device: Device) -> str:
+    return (
+        f"{entry.title} did not fit on {device.label}; close other programs that use it or choose "
+        "a smaller model."
+    )
 
 
 def _pipeline(entry: ModelEntry, dtype: Any) -> Any:
@@ -143,13 +192,6 @@ def _pipeline(entry: ModelEntry, dtype: Any) -> Any:
         local_files_only=True,
         **_left_out(entry),
     )
-
-
-def _stored(entry: ModelEntry) -> int:
-    """How many numbers a model's files hold for its networks."""
-    if entry.original is not None:
-        return sum(read_header(path).numbers(part.holds) for part, path in entry.sources)
-    return sum(stored_numbers(part) for part in entry.path.iterdir() if part.is_dir())
 
 
 def _left_out(entry: ModelEntry) -> dict[str, None]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.context import Worn
+from studio.context import Rung, Worn
 from studio.errors import ModelError, OutOfMemory
-from studio.models.devices import Device
+from studio.models.devices import Device, is_out_of_memory
+from studio.models.slots import Footprint
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
@@ -68,11 +69,12 @@ class UpscalerLoader:
         """The model's name for people."""
         return model_id
 
-    def estimate(self, model_id: str) -> int:
+    def estimate(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> Footprint:
         """Bytes that the weights will take: those of the file, which may hold halves."""
-        return 2 * self._shelf.usable(model_id).path.stat().st_size
+        size = 2 * self._shelf.usable(model_id).path.stat().st_size
+        return Footprint(size, size)
 
-    def load(self, model_id: str) -> "ImageModelDescriptor":
+    def load(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> "ImageModelDescriptor":
         """The model on the device, in evaluation mode."""
         import spandrel
         import torch
@@ -87,6 +89,8 @@ class UpscalerLoader:
                 f"{entry.path.name} is no upscaling model that spandrel knows; take another one."
             ) from error
         except damaged as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(_too_large(model_id, self._device())) from error
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
                 f"{entry.path.name} could not be loaded ({first}); copy it again."
@@ -95,10 +99,7 @@ class UpscalerLoader:
         try:
             return model.to(self._device().name, dtype=self._dtype(model)).eval()
         except torch.OutOfMemoryError as error:
-            raise OutOfMemory(
-                f"{model_id} did not fit on {self._device().label}; close other programs that "
-                "use it or choose a smaller model."
-            ) from error
+            raise OutOfMemory(_too_large(model_id, self._device())) from error
 
     def measure(self, model: "ImageModelDescriptor") -> int:
         """Bytes of all parameters and buffers."""
@@ -109,8 +110,18 @@ class UpscalerLoader:
         """The model itself: it can do one thing."""
         return model
 
-    def dress(self, model: Any, model_id: str, worn: tuple[Worn, ...]) -> None:
-        """Nothing: no adapter is for upscaling models."""
+    def dress(
+        self, model: Any, model_id: str, worn: tuple[Worn, ...], rungs: tuple[Rung, ...]
+    ) -> None:
+        """Nothing: no adapter and no rung is for upscaling models."""
+
+    def rest(self, model: "ImageModelDescriptor") -> None:
+        """Move the model to main memory."""
+        model.to("cpu")
+
+    def wake(self, model: "ImageModelDescriptor", rungs: tuple[Rung, ...]) -> None:
+        """Move it back to the device."""
+        model.to(self._device().name)
 
     def _dtype(self, model: "ImageModelDescriptor") -> Any:
         """The device's number format where the architecture bears it."""
@@ -119,6 +130,13 @@ class UpscalerLoader:
         wanted = self._device().dtype
         bears = {"float16": model.supports_half, "bfloat16": model.supports_bfloat16}
         return getattr(torch, wanted) if bears.get(wanted) else torch.float32
+
+
+def _too_large(name: str, device: Device) -> str:
+    return (
+        f"{name} did not fit on {device.label}; close other programs that use it or choose a "
+        "smaller model."
+    )
 
 
 def _check_kind(entry: UpscalerEntry, model: Any) -> None:

@@ -39,5 +39,5 @@ def test_a_model_is_loaded_in_the_devices_number_format(tmp_path, dtype, loaded)
     assert not model.model.training
     numbers = sum(part.numel() for part in model.model.parameters())
     assert loader.measure(model) == numbers * (4 if loaded == "float32" else 2)
-    assert loader.estimate("x") >= loader.measure(model)
+    assert loader.estimate("x").held >= loader.measure(model)
     assert loader.title("x") == "x"

@@ -1,6 +1,7 @@
 """Pictures from a picture and a text: what an edit job does."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,18 +9,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.context import Context
+from studio.context import Context, Rung
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import denoise, first_latents, noised, steps_of
 from studio.diffusion.editing.canvas import Canvas, prepare
 from studio.diffusion.editing.encode import beside, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.editing.hold import Hold, free_latents, hold_at
+from studio.diffusion.memory.climb import Climb
 from studio.diffusion.networks_called import spec_of
 from studio.diffusion.noise import Seeds
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
-from studio.diffusion.run import Run, memory_in_words, tell_left_out
+from studio.diffusion.run import Run, shape_of, tell_left_out
 from studio.diffusion.samplers import executed
 from studio.models.catalogue import Catalogue
 from studio.requests import EditRequest, MaskedContent
@@ -29,10 +31,13 @@ from studio.store.inputs import InputStore
 class Editing:
     """The work function of edit jobs."""
 
-    def __init__(self, catalogue: Catalogue, inputs: InputStore, previewer: Previewer):
+    def __init__(
+        self, catalogue: Catalogue, inputs: InputStore, previewer: Previewer, climb: Climb
+    ):
         self._catalogue = catalogue
         self._inputs = inputs
         self._previewer = previewer
+        self._climb = climb
 
     def __call__(self, request: EditRequest, context: Context) -> None:
         """Make and save all pictures of a resolved request.
@@ -44,28 +49,33 @@ class Editing:
         source = self._inputs.open(request.source)
         mask = self._inputs.open(request.mask) if request.mask else None
         canvas = prepare(request, source, mask, entry)
-        with (
-            context.borrow(spec_of(request, entry, self._catalogue.loras)) as pipe,
-            torch.inference_mode(),
-            memory_in_words(request, canvas.size),
-        ):
-            context.check()
-            tell_left_out(request, entry, self._catalogue, context)
-            steps = executed(request.steps, request.strength)
-            painter = Painter.of(request, entry, pipe, self._catalogue)
-            scheduler = painter.scheduler(request, canvas.size, request.strength)
-            evaluations = len(steps_of(scheduler))
-            run = Run.prepare(request, painter, canvas.size, (steps, evaluations))
-            edit = _Edit.prepare(run, request, canvas)
-            for batch in range(run.batches):
-                self._batch(edit, batch, context)
+        tell_left_out(request, entry, self._catalogue, context)
+        shape = shape_of(request, canvas.size, encodes=True)
+        done = 0
 
-    def _batch(self, edit: "_Edit", batch: int, context: Context) -> None:
-        run = edit.run
-        seeds = run.seeds_of_batch(batch)
-        for image, seed in zip(self._images(edit, batch, seeds, context), seeds, strict=False):
-            context.save(run.picture(image, seed, edit.kept_mask))
-        context.check()
+        def paint(pipe: Any, rungs: tuple[Rung, ...]) -> None:
+            nonlocal done
+            context.check()
+            painter = Painter.of(request, entry, pipe, self._catalogue, rungs)
+            for count in self._pictures(request, canvas, painter, context, done):
+                done = count
+                context.check()
+
+        self._climb(context, spec_of(request, entry, self._catalogue.loras), entry, shape, paint)
+
+    def _pictures(
+        self, request: EditRequest, canvas: Canvas, painter: Painter, context: Context, done: int
+    ) -> Iterator[int]:
+        """Make and save what is left, batch by batch; how many are done after each."""
+        scheduler = painter.scheduler(request, canvas.size, request.strength)
+        length = (executed(request.steps, request.strength), len(steps_of(scheduler)))
+        run = Run.prepare(request, painter, canvas.size, length, done)
+        edit = _Edit.prepare(run, request, canvas)
+        for batch in run.batches_left:
+            seeds = run.seeds_of_batch(batch)
+            for image, seed in zip(self._images(edit, batch, seeds, context), seeds, strict=False):
+                context.save(run.picture(image, seed, edit.kept_mask))
+            yield (batch + 1) * run.together
 
     def _images(
         self, edit: "_Edit", batch: int, seeds: list[Seeds], context: Context
@@ -118,7 +128,7 @@ class _Edit:
             if canvas.filled is not None:
                 start_from = encoded(pipe, canvas.filled)
             shown = canvas.work_soft if request.soft else canvas.work_hole
-            free = free_latents(shown, factor).to(pipe.device)
+            free = free_latents(shown, factor).to(run.painter.device)
             if request.masked_content is MaskedContent.NOTHING:
                 start_from = latents * (free == 0)
         return cls(

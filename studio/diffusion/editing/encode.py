@@ -7,6 +7,7 @@ import torch
 
 from studio.diffusion.editing.hold import free_latents
 from studio.diffusion.preview import scale
+from studio.models.ladder import working_device
 
 INPAINTING_CHANNELS = 9
 """Latents, the hole, and the latents of the picture without it, as in Rombach et al. 2022."""
@@ -15,8 +16,8 @@ INPAINTING_CHANNELS = 9
 def encoded(pipe: Any, pixels: np.ndarray) -> torch.Tensor:
     """Latents (1, c, h, w) in float32 of a picture (h, w, 3), the mode of what the VAE gives."""
     vae = pipe.vae
-    tensor = torch.tensor(pixels).permute(2, 0, 1)[None]
-    tensor = (tensor.to(pipe.device).float() / 127.5 - 1).to(next(vae.parameters()))
+    tensor = torch.tensor(pixels).permute(2, 0, 1)[None].to(working_device(vae))
+    tensor = (tensor.float() / 127.5 - 1).to(next(vae.parameters()).dtype)
     return scale(vae, vae.encode(tensor).latent_dist.mode()).float()
 
 
@@ -33,7 +34,7 @@ def beside(
     if hole is None:
         hole = np.full(pixels.shape[:2], 255, "u1")
     emptied = np.where(hole[..., None] > 0, 127, pixels).astype("u1")
-    free = free_latents(hole, factor).to(pipe.device)
+    free = free_latents(hole, factor).to(working_device(unet))
     return torch.cat([free, encoded(pipe, emptied)], dim=1)
 
 

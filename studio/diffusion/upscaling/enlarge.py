@@ -1,6 +1,7 @@
 """Pixels to more pixels: by resampling, or by an upscaling model tile by tile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -10,6 +11,8 @@ import torch
 from studio.context import Context, ModelSpec
 from studio.diffusion.upscaling.choices import RESAMPLING
 from studio.diffusion.upscaling.tiles import windows
+from studio.errors import OutOfMemory
+from studio.models.devices import is_out_of_memory
 
 _INTERPOLATION = {
     "lanczos": cv2.INTER_LANCZOS4,
@@ -87,7 +90,7 @@ def enlarge(
     if upscaler in RESAMPLING:
         return resample(picture, size, upscaler)
     own = (picture.shape[1], picture.shape[0])
-    with context.borrow(ModelSpec("upscaler", upscaler)) as model:
+    with context.borrow(ModelSpec("upscaler", upscaler)) as model, _memory_in_words(upscaler):
         sizes = sizes_by_model(model, own, size)
         count = sum(tiles_of(each) for each in (own, *sizes[:-1]))
         done = 0
@@ -100,3 +103,17 @@ def enlarge(
         for each in sizes:
             picture = by_model(model, picture, each, tell)
     return picture
+
+
+@contextmanager
+def _memory_in_words(upscaler: str) -> Iterator[None]:
+    """Say of a full device what did not fit."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"A tile of {MODEL_TILE}x{MODEL_TILE} did not fit into the device's memory with "
+            f"{upscaler}; choose a smaller upscaling model, or close other programs."
+        ) from None

@@ -76,11 +76,11 @@ class SecondPass:
         scheduler = first.painter.scheduler(again, size, request.hires_strength)
         count = len(steps_of(scheduler))
         steps = executed(again.steps, request.hires_strength)
-        second = Run.prepare(again, first.painter, size, (steps, count))
+        second = Run.prepare(again, first.painter, size, (steps, count), first.done)
         # Attention grows faster than the area, the rest of the network with it.
         weight = (size[0] * size[1]) / (first.size[0] * first.size[1])
         evaluations = len(first.scheduler().timesteps)
-        pace = Pace((evaluations + weight * count) * first.batches)
+        pace = Pace((evaluations + weight * count) * len(first.batches_left))
         return (
             replace(first, pace=pace, after=steps, later=weight * count),
             cls(replace(second, pace=pace, before=first.steps, weight=weight), request, count),

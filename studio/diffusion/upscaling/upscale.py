@@ -8,22 +8,23 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.context import Context
+from studio.context import Context, Rung
 from studio.diffusion.decode import decode
 from studio.diffusion.denoise import Step, denoise, first_latents, steps_of
 from studio.diffusion.editing.encode import blank, encoded
 from studio.diffusion.editing.ground import padded
 from studio.diffusion.guidance import Conditions, Predict
+from studio.diffusion.memory.climb import Climb
 from studio.diffusion.metadata.document import Document
 from studio.diffusion.networks_called import spec_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.preview import Previewer
 from studio.diffusion.receipt import receipt_of_pixels
-from studio.diffusion.run import Run, memory_in_words, packed, tell_left_out
+from studio.diffusion.run import Run, packed, shape_of, tell_left_out
 from studio.diffusion.samplers import executed
 from studio.diffusion.sizes import enlarged_size
-from studio.diffusion.upscaling.enlarge import MODEL_TILE, enlarge
+from studio.diffusion.upscaling.enlarge import enlarge
 from studio.diffusion.upscaling.tiles import Window, blended, in_windows, windows
 from studio.events import Progress
 from studio.models.catalogue import Catalogue
@@ -37,10 +38,13 @@ _TOLD_EVERY = 0.1
 class Upscaling:
     """The work function of upscaling jobs."""
 
-    def __init__(self, catalogue: Catalogue, inputs: InputStore, previewer: Previewer):
+    def __init__(
+        self, catalogue: Catalogue, inputs: InputStore, previewer: Previewer, climb: Climb
+    ):
         self._catalogue = catalogue
         self._inputs = inputs
         self._previewer = previewer
+        self._climb = climb
 
     def __call__(self, request: UpscaleRequest, context: Context) -> None:
         """Make and save the picture of a resolved request.
@@ -49,7 +53,7 @@ class Upscaling:
         """
         source = np.asarray(self._inputs.open(request.source).convert("RGB"))
         size = enlarged_size((source.shape[1], source.shape[0]), request.scale)
-        with torch.inference_mode(), memory_in_words(request, (MODEL_TILE, MODEL_TILE)):
+        with torch.inference_mode():
             tiles = _Tiles(context, 1)
             grown = enlarge(source, size, request.upscaler, context, tiles.counted)
         del source
@@ -65,14 +69,11 @@ class Upscaling:
         entry = self._catalogue.usable(request.model)
         grown = padded(picture, entry.multiple)
         tile = (min(request.tile, grown.shape[1]), min(request.tile, grown.shape[0]))
-        with (
-            context.borrow(spec_of(request, entry, self._catalogue.loras)) as pipe,
-            torch.inference_mode(),
-            memory_in_words(request, tile),
-        ):
+        tell_left_out(request, entry, self._catalogue, context)
+
+        def paint(pipe: Any, rungs: tuple[Rung, ...]) -> None:
             context.check()
-            tell_left_out(request, entry, self._catalogue, context)
-            painter = Painter.of(request, entry, pipe, self._catalogue)
+            painter = Painter.of(request, entry, pipe, self._catalogue, rungs)
             count = len(steps_of(painter.scheduler(request, tile, request.strength)))
             steps = executed(request.steps, request.strength)
             run = Run.prepare(request, painter, tile, (steps, count))
@@ -80,6 +81,9 @@ class Upscaling:
             made = redraw.picture(redraw.denoised(self._previewer))
             made = np.ascontiguousarray(made[: picture.shape[0], : picture.shape[1]])
             context.save(run.picture(Image.fromarray(made), run.seeds[0]))
+
+        shape = shape_of(request, tile, 1, encodes=True)
+        self._climb(context, spec_of(request, entry, self._catalogue.loras), entry, shape, paint)
 
 
 class _Tiles:
@@ -196,7 +200,7 @@ class _Redraw:
         factor = self._run.factor
         channels = pipe.vae.config.latent_channels
         shape = (1, channels, picture.shape[0] // factor, picture.shape[1] // factor)
-        return blended(parts(), shape, torch.empty(0, device=pipe.device))
+        return blended(parts(), shape, torch.empty(0, device=self._run.painter.device))
 
     def _predict(self) -> Predict:
         """The denoiser on every window, its predictions blended."""

@@ -1,0 +1,1 @@
+"""How much memory a job takes, and what it does when there is less."""
