@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from studio.context import Context
 from studio.errors import AtelierError
+from studio.models.broker import Broker
 from studio.models.catalogue import Catalogue
 from studio.models.devices import (
     Device,
@@ -66,6 +67,9 @@ class Engine:
             resting=self.resting_budget,
             journal=journal,
         )
+
+        self._journal = journal
+        self.broker = Broker(self.models.clear, journal)
 
     def device(self) -> Device:
         """The device that work runs on; the first call imports torch."""
@@ -129,7 +133,7 @@ class Engine:
                 from studio.diffusion.upscaling.upscale import Upscaling
 
                 previewer = Previewer(installed_taesd(self._settings.data_dir / "models"))
-                climb = Climb(self.device, self.free, self.release)
+                climb = Climb(self.device, self.free, self.release, self._journal)
                 self._pictures = (
                     Generation(self._catalogue, previewer, climb),
                     Editing(self._catalogue, self._inputs, previewer, climb),

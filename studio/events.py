@@ -47,6 +47,14 @@ class Queued(_Event):
     position: int
 
 
+class Waiting(_Event):
+    """The job waits for its device; holder: who has it. seconds_left: until it should be free."""
+
+    type: Literal["waiting"] = "waiting"
+    holder: str
+    seconds_left: float | None = None
+
+
 class Loading(_Event):
     """A model is being brought to the device."""
 
@@ -123,10 +131,10 @@ class Stopped(_Event):
 
 
 Event = Annotated[
-    Queued | Loading | Progress | Preview | Saved | Notice | Finished | Failed | Stopped,
+    Queued | Waiting | Loading | Progress | Preview | Saved | Notice | Finished | Failed | Stopped,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 FINAL = (Finished, Failed, Stopped)
-TRANSIENT = (Queued, Loading, Progress, Preview)
+TRANSIENT = (Queued, Waiting, Loading, Progress, Preview)
 """Of these only the newest matters; a slow listener is not sent the stale ones."""

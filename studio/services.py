@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import cast
 
 from filelock import FileLock, Timeout
+from prometheus_client import CollectorRegistry
 
 from studio.diffusion.resolve import resolve_edit, resolve_generation, resolve_upscale
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
 from studio.jobs.hooks import JobLog, MemoryRelease
-from studio.jobs.queue import JobQueue, Kind
+from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.models.catalogue import Catalogue
 from studio.models.hub import Hub
+from studio.models.idle import Tidying
 from studio.models.journal import Journal
 from studio.models.library import Library, preferred_model
 from studio.models.upscalers import UpscalerShelf
@@ -55,6 +57,8 @@ class Services:
     fetcher: Worker
     database: Database
     lock: FileLock
+    metrics: CollectorRegistry
+    tidying: Tidying
 
     def acquire(self) -> None:
         """Take the data folder for this server; StorageError when another one has it."""
@@ -70,12 +74,14 @@ class Services:
         """Take up the queue and warm up in the background."""
         self.worker.start()
         self.fetcher.start()
+        self.tidying.start()
         threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
 
     def stop(self) -> None:
         """Interrupt what runs and give everything back."""
         self.worker.stop()
         self.fetcher.stop()
+        self.tidying.stop()
         self.database.close()
         self.lock.release()
 
@@ -151,11 +157,12 @@ def build_services(settings: Settings) -> Services:
             DownloadRequest,
             lambda request: request,
             lambda request, context: hub(cast(DownloadRequest, request), context),
+            Use.NONE,
         )
     }
     queue = JobQueue(jobs, outputs, kinds | fetching, settings.max_waiting_jobs)
     hooks = (JobLog(), MemoryRelease(engine.release))
-    runner = Runner(queue, engine.models, outputs, hooks)
+    runner = Runner(queue, engine.models, outputs, hooks, engine.broker)
     worker = Worker(queue, jobs, runner, tuple(kinds))
     # A download needs no device: it must not keep pictures waiting.
     fetcher = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), ("download",))
@@ -174,6 +181,8 @@ def build_services(settings: Settings) -> Services:
         fetcher,
         database,
         lock,
+        journal.registry,
+        Tidying(engine.models, settings.idle_minutes),
     )
 
 

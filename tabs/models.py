@@ -32,6 +32,9 @@ _LIST = """
 <div class="at-library">
   <div class="at-memory" hidden><div class="at-gauge"><i class="all"></i><i class="own"></i>
     <i class="budget"></i></div><p></p></div>
+  <div class="at-memory at-main" hidden><div class="at-gauge"><i class="all"></i><i class="own"></i>
+    <i class="budget"></i></div><p></p></div>
+  <p class="at-leases"></p>
   <div class="at-empty"></div>
   <div class="at-rows" role="group" aria-label="Models and other weights"></div>
   <p class="at-more"></p>

@@ -1,6 +1,6 @@
 // The weights of the studio as rows, with what is in memory right now.
 const $ = (selector) => element.querySelector(selector);
-const list = $(".at-rows"), bar = $(".at-memory");
+const list = $(".at-rows"), bar = $(".at-memory"), second = $(".at-memory.at-main"), users = $(".at-leases");
 let held = {};
 const size = (bytes) => bytes >= 1e9 ? (bytes / 1e9).toFixed(1) + " GB" : Math.max(0.1, bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB";
 const span = (className, text) => {
@@ -12,7 +12,7 @@ const state = (row) => {
   if (row.problem) return ["at-state bad", "cannot be used"];
   const there = row.kind === "model" && held[row.id], standard = row.standard ? "default" : "";
   if (!there) return ["at-state", standard];
-  const now = (there.in_use ? "in use, " : "loaded, ") + size(there.bytes);
+  const now = (there.in_use ? "in use, " : there.resting ? "in main memory, " : "loaded, ") + size(there.bytes);
   return ["at-state on", standard ? now + ", " + standard : now];
 };
 const draw = () => {
@@ -30,15 +30,28 @@ const draw = () => {
   $(".at-empty").hidden = items.length > 0;
   $(".at-empty").textContent = empty;
 };
+const gauge = (box, name, used, total, models, budget) => {
+  const share = (bytes) => Math.min(100, 100 * bytes / total).toFixed(1) + "%";
+  box.querySelector(".all").style.width = share(used);
+  box.querySelector(".own").style.width = share(models);
+  box.querySelector(".budget").style.left = share(budget);
+  box.querySelector("p").textContent = name + ": " + size(used) + " of " + size(total)
+    + " in use, " + (models ? size(models) : "nothing") + " by models, which may take " + size(budget);
+};
+const span_of = (seconds) => seconds < 90 ? Math.max(1, Math.round(seconds)) + " s" : Math.round(seconds / 60) + " min";
+const lease = (each) => {
+  const now = Date.now() / 1000;
+  if (each.waits) return each.holder + " waits for it, since " + span_of(now - each.since);
+  return each.holder + " has it" + (each.alone ? " alone" : "") + (each.until > now ? ", for about " + span_of(each.until - now) : "");
+};
 const meter = (s) => {
-  const share = (bytes) => Math.min(100, 100 * bytes / s.memory_total).toFixed(1) + "%";
-  const models = s.held.reduce((sum, each) => sum + each.bytes, 0);
+  const bytes = (resting) => s.held.reduce((sum, each) => sum + (each.resting === resting ? each.bytes : 0), 0);
   bar.hidden = !s.ready;
-  $(".at-memory .all").style.width = share(s.memory_used);
-  $(".at-memory .own").style.width = share(models);
-  $(".at-memory .budget").style.left = share(s.budget);
-  $(".at-memory p").textContent = s.device + ": " + size(s.memory_used) + " of " + size(s.memory_total)
-    + " in use, " + (models ? size(models) : "nothing") + " by models, which may take " + size(s.budget);
+  second.hidden = !s.ready || !s.main_total;
+  if (bar.hidden) return;
+  gauge(bar, s.device, s.memory_used, s.memory_total, bytes(false), s.budget);
+  if (!second.hidden) gauge(second, "Main memory", s.main_used, s.main_total, bytes(true), s.main_budget);
+  users.textContent = s.leases.length ? s.leases.map(lease).join(" · ") : "The device is free";
 };
 const ask = async () => {
   if (document.hidden || !element.offsetParent) return;

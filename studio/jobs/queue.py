@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from studio.context import Context
 from studio.errors import RequestError
@@ -19,13 +20,25 @@ _LOOK_AGAIN = 5.0
 """Seconds without news after which a job's row is read again."""
 
 
+class Use(Enum):
+    """How a kind of work uses the device of its worker."""
+
+    NONE = "none"
+    SHARED = "shared"
+    ALONE = "alone"
+
+
 @dataclass(frozen=True)
 class Kind:
-    """One kind of work: its request, how that is completed at submission, and who does it."""
+    """One kind of work: its request, how that is completed at submission, and who does it.
+
+    use: of the device.
+    """
 
     request: type[Request]
     resolve: Callable[[Request], Request]
     work: Callable[[Request, Context], None]
+    use: Use = Use.SHARED
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,10 @@ class JobQueue:
     def work(self, row: JobRow) -> Callable[[Request, Context], None]:
         """The function that does a stored job."""
         return self._kinds[row.kind].work
+
+    def use(self, row: JobRow) -> Use:
+        """How a stored job uses the device."""
+        return self._kinds[row.kind].use
 
     def unended(self, kind: str) -> list[JobRow]:
         """Jobs of a kind that wait or run, oldest first."""

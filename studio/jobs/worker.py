@@ -4,18 +4,20 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psutil
 
 from studio.context import ModelSpec, Signal
 from studio.errors import AtelierError, Cancelled, StorageError
-from studio.events import Event, Failed, Loading, Saved, Status
+from studio.events import Event, Failed, Loading, Progress, Saved, Status, Waiting
 from studio.jobs.channel import CancelToken, Channel
 from studio.jobs.hooks import Hook
-from studio.jobs.queue import JobQueue
+from studio.jobs.queue import JobQueue, Use
+from studio.models.broker import Broker, Holder, Lease, this_thread
 from studio.models.manager import ModelManager
 from studio.store.jobs import JobRow, JobTable
 from studio.store.outputs import OutputTable, Picture
@@ -35,8 +37,10 @@ class JobContext:
         token: CancelToken,
         models: ModelManager,
         outputs: OutputTable,
+        expect: Callable[[float], None] = lambda seconds: None,
     ):
         self.job_id = job_id
+        self._expect = expect
         self._channel = channel
         self._token = token
         self._models = models
@@ -47,7 +51,9 @@ class JobContext:
         return self._models.borrow(spec, on_load=lambda title: self.emit(Loading(model=title)))
 
     def emit(self, event: Event) -> None:
-        """Tell everyone who follows this job."""
+        """Tell everyone who follows this job, and those who wait for its device how long yet."""
+        if isinstance(event, Progress) and event.seconds_left is not None:
+            self._expect(event.seconds_left)
         self._channel.emit(event)
 
     def check(self) -> Signal:
@@ -62,7 +68,10 @@ class JobContext:
 
 
 class Runner:
-    """Runs one job at a time in the caller's thread and records how it ended."""
+    """Runs one job at a time in the caller's thread and records how it ended.
+
+    broker: of the device that jobs use, None where they use none.
+    """
 
     def __init__(
         self,
@@ -70,7 +79,9 @@ class Runner:
         models: ModelManager,
         outputs: OutputTable,
         hooks: Sequence[Hook] = (),
+        broker: Broker | None = None,
     ):
+        self._broker = broker
         self._queue = queue
         self._models = models
         self._outputs = outputs
@@ -82,10 +93,9 @@ class Runner:
 
         is_closing: whether a stop of the job means the end of the server.
         """
-        channel, token = self._queue.live(job.id)
-        context = JobContext(job.id, channel, token, self._models, self._outputs)
+        channel, _ = self._queue.live(job.id)
         self._tell(lambda hook: hook.started(job))
-        status, reason = self._work(job, context, is_closing)
+        status, reason = self._work(job, is_closing)
         try:
             self._queue.end(job.id, status, reason)
         except StorageError as error:
@@ -101,12 +111,14 @@ class Runner:
             self._queue.end(*self._unrecorded[0])
             del self._unrecorded[0]
 
-    def _work(
-        self, job: JobRow, context: JobContext, is_closing: Callable[[], bool]
-    ) -> tuple[Status, str]:
+    def _work(self, job: JobRow, is_closing: Callable[[], bool]) -> tuple[Status, str]:
+        channel, token = self._queue.live(job.id)
         try:
-            context.check()
-            self._queue.work(job)(self._queue.request(job), context)
+            token.check()
+            with self._leased(job, channel, token) as expect:
+                context = JobContext(job.id, channel, token, self._models, self._outputs, expect)
+                context.check()
+                self._queue.work(job)(self._queue.request(job), context)
         except Cancelled:
             return (Status.INTERRUPTED if is_closing() else Status.CANCELLED), ""
         except AtelierError as error:
@@ -120,6 +132,26 @@ class Runner:
                 "the log has the details."
             )
         return Status.FINISHED, ""
+
+    @contextmanager
+    def _leased(
+        self, job: JobRow, channel: Channel, token: CancelToken
+    ) -> Iterator[Callable[[float], None]]:
+        """The device as the job's kind uses it; who waits for it is told and can be cancelled."""
+        use = self._queue.use(job)
+        if self._broker is None or use is Use.NONE:
+            yield lambda seconds: None
+            return
+
+        def on_wait(held: list[Lease]) -> None:
+            token.check()
+            ends = [lease.until - time.time() for lease in held if lease.until]
+            left = max(0.0, *ends) if len(ends) == len(held) else None
+            channel.emit(Waiting(holder=held[0].holder.title, seconds_left=left))
+
+        holder = Holder(f"{job.kind} {job.id[:8]}", job.id, this_thread())
+        with self._broker.lease(holder, alone=use is Use.ALONE, on_wait=on_wait) as expect:
+            yield expect
 
     def _tell(self, call: Callable[[Hook], None]) -> None:
         for hook in self._hooks:

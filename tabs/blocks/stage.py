@@ -18,6 +18,7 @@ from studio.events import (
     Queued,
     Saved,
     Stopped,
+    Waiting,
 )
 from studio.jobs.queue import JobQueue
 from tabs.theme import script
@@ -143,6 +144,10 @@ def fold(view: View, event: Event) -> View:
         case Queued(position=position):
             text = "Next in line" if position == 1 else f"Waiting, {position - 1} before you"
             return replace(view, status="queued", text=text, left="")
+        case Waiting(holder=holder, seconds_left=seconds):
+            left = "" if seconds is None else f"free in {duration(seconds)}"
+            text = f"Waiting for the device, which {holder} has"
+            return replace(view, status="queued", text=text, left=left)
         case Loading(model=model):
             return replace(view, status="loading", text=f"Loading {model} …", left="")
         case Progress():

@@ -1,6 +1,5 @@
 """Does a job with as little saving as it can, and with more where memory falls short."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,8 +12,8 @@ from studio.errors import OutOfMemory
 from studio.events import Notice
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.entry import ModelEntry
+from studio.models.journal import Journal
 
-log = logging.getLogger(__name__)
 Paint = Callable[[Any, tuple[Rung, ...]], None]
 """Work with a pipeline that stands on these rungs; called again, it goes on where it was."""
 
@@ -27,11 +26,16 @@ class Climb:
     """
 
     def __init__(
-        self, device: Callable[[], Device], free: Callable[[], int], release: Callable[[], None]
+        self,
+        device: Callable[[], Device],
+        free: Callable[[], int],
+        release: Callable[[], None],
+        journal: Journal,
     ):
         self._device = device
         self._free = free
         self._release = release
+        self._journal = journal
 
     def __call__(
         self, context: Context, spec: ModelSpec, entry: ModelEntry, shape: Shape, paint: Paint
@@ -49,6 +53,8 @@ class Climb:
             try:
                 with context.borrow(wanted) as pipe, torch.inference_mode():
                     if need.rungs:
+                        names = ", ".join(need.rungs)
+                        self._journal.record("rung", model=entry.title, rungs=names)
                         context.emit(Notice(text=_told(need.rungs, refusal, full=full)))
                     paint(pipe, need.rungs)
                 return
@@ -58,7 +64,8 @@ class Climb:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                log.warning("The device's memory was full (%s).", str(error).partition("\n")[0])
+                first = str(error).partition("\n")[0]
+                self._journal.record("out_of_memory", model=entry.title, said=first)
                 full = True
         if refusal is not None and not full:
             raise refusal

@@ -1,0 +1,129 @@
+"""Every family on every rung: the same pictures, and nothing left of it afterwards."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recorder import Recorder, Studio, clean_environment
+from tiny_models import FAMILIES, tiny_model
+
+from studio.context import ModelSpec, Rung
+from studio.models.catalogue import Catalogue
+from studio.models.devices import Device
+from studio.models.ladder import place, take_off, working_device
+from studio.services import build_services
+from studio.settings import Settings
+
+SIDE = 64
+MOVING = (Rung.ENCODERS_OFF, Rung.MODEL_OFFLOAD, Rung.SEQUENTIAL_OFFLOAD)
+"""Rungs that leave weights off the device; here a CPU is both, and all else of them is the same."""
+
+
+@pytest.fixture(scope="module")
+def all_families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("families")
+    tokenizer = Catalogue(Path("/nonexistent")).get("").path / "tokenizer"
+    for key in FAMILIES:
+        tiny_model(key, folder / "models" / key, tokenizer)
+    with pytest.MonkeyPatch.context() as patch:
+        clean_environment(patch)
+        built = build_services(Settings(data_dir=folder, device="cpu", dtype="float32"))
+    yield Studio(built)
+    built.stop()
+
+
+@dataclass
+class OnRungs(Recorder):
+    """A context whose models stand on rungs that nobody asked for."""
+
+    rungs: tuple[Rung, ...] = ()
+
+    def borrow(self, spec: ModelSpec) -> AbstractContextManager[Any]:
+        return super().borrow(replace(spec, rungs=self.rungs))
+
+
+def made_on(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, rungs: tuple[Rung, ...], key: str
+) -> list[np.ndarray]:
+    """A picture of a text, one of a picture, and one with a hole painted."""
+    import recorder as module
+
+    monkeypatch.setattr(
+        module, "Recorder", lambda services, on_check: OnRungs(services, on_check, rungs=rungs)
+    )
+    source = np.random.default_rng(5).integers(0, 256, (SIDE, SIDE, 3), dtype="u1")
+    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    mask[16:48, 16:48] = True
+    fields = {"model": key, "prompt": "a (blue:1.3) car", "cfg_scale": 3, "steps": 3, "seed": 4}
+    return [
+        studio.pixels(**fields, width=SIDE, height=SIDE, preview_every=1),
+        studio.edit(source, strength=0.7, **fields).images[0],
+        studio.edit(source, mask, strength=1.0, **fields).images[0],
+    ]
+
+
+@pytest.mark.parametrize("key", list(FAMILIES))
+def test_rungs_change_where_weights_are_and_no_pixel(
+    all_families: Studio, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    expected = made_on(all_families, monkeypatch, (), key)
+    for rung in (*MOVING, Rung.VAE_SLICING):
+        made = made_on(all_families, monkeypatch, (rung,), key)
+        for mine, other in zip(made, expected, strict=True):
+            assert np.array_equal(mine, other), rung
+    again = made_on(all_families, monkeypatch, (), key)
+    for mine, other in zip(again, expected, strict=True):
+        assert np.array_equal(mine, other)
+    with all_families.borrow(key) as pipe:
+        assert not any(hasattr(part, "_hf_hook") for part in networks(pipe))
+        assert all(p.device.type == "cpu" for part in networks(pipe) for p in part.parameters())
+
+
+@pytest.mark.parametrize("key", ["sd1", "sdxl"])
+def test_attention_in_slices_and_decoding_in_tiles_are_nearly_the_same(
+    all_families: Studio, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    expected = made_on(all_families, monkeypatch, (), key)
+    made = made_on(all_families, monkeypatch, (Rung.ATTENTION_SLICING,), key)
+    for mine, other in zip(made, expected, strict=True):
+        assert np.abs(mine.astype(int) - other).max() <= 2
+    with all_families.services.engine.models.borrow(
+        ModelSpec("diffusion", key, "text2image", rungs=(Rung.VAE_TILING,))
+    ) as pipe:
+        assert pipe.vae.use_tiling
+    with all_families.borrow(key) as pipe:
+        assert not pipe.vae.use_tiling
+        kinds = {type(each).__name__ for each in pipe.unet.attn_processors.values()}
+        assert kinds == {"AttnProcessor2_0"}
+
+
+def networks(pipe: Any) -> list[torch.nn.Module]:
+    return [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+
+
+def test_guests_come_and_go(studio: Studio) -> None:
+    """With "meta" as main memory's stand-in it shows who is where: only one at a time is here."""
+    with studio.borrow() as pipe:
+        device = Device("cpu", "CPU", "float32")
+        visits: list[tuple[str, str]] = []
+        for name, part in (("text", pipe.text_encoder), ("unet", pipe.unet), ("vae", pipe.vae)):
+            real = part.to
+
+            def to(where: str, *, _name: str = name, _real: Any = real) -> Any:
+                visits.append((_name, str(where)))
+                return _real("cpu")
+
+            part.to = to
+        try:
+            place(pipe, (Rung.MODEL_OFFLOAD,), device)
+            assert visits == [("text", "cpu"), ("unet", "cpu"), ("vae", "cpu")] or len(visits) == 3
+            assert working_device(pipe.unet) == torch.device("cpu")
+        finally:
+            take_off(pipe)
+            for part in (pipe.text_encoder, pipe.unet, pipe.vae):
+                del part.to
