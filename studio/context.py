@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from studio.events import Event
 
@@ -51,8 +51,8 @@ class ModelSpec:
     kind: key of the loader, such as "diffusion" or "reader". id: the catalogue's.
     task: view on the same weights ("text2image", "image2image", "inpaint", or "").
     adapters: what the weights wear while they are lent, and nobody else sees.
-    rungs: how they do with less memory meanwhile. work: bytes that the borrower will need on the
-    device beside them, 0 where that is little.
+    rungs: how they do with less memory meanwhile. speedups: by what they are made faster, by key.
+    work: bytes that the borrower will need on the device beside them, 0 where that is little.
     """
 
     kind: str
@@ -60,7 +60,17 @@ class ModelSpec:
     task: str = ""
     adapters: tuple[Worn, ...] = ()
     rungs: tuple[Rung, ...] = ()
+    speedups: tuple[str, ...] = ()
     work: int = 0
+
+    @property
+    def outfit(self) -> "Outfit":
+        """All that can be changed of loaded weights from one loan to the next."""
+        return self.adapters, self.rungs, self.speedups
+
+
+Outfit: TypeAlias = tuple[tuple[Worn, ...], tuple[Rung, ...], tuple[str, ...]]
+"""Adapters, rungs of the ladder, and speed-ups."""
 
 
 class Context(Protocol):

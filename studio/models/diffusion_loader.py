@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from studio.context import Rung, Worn
+from studio.context import ModelSpec, Rung
 from studio.errors import AtelierError, ModelError, OutOfMemory, SettingsError
 from studio.models import adapters
 from studio.models.catalogue import Catalogue
@@ -120,19 +120,17 @@ class DiffusionLoader:
         with _quiet():
             return views[task]()
 
-    def dress(
-        self, model: Any, model_id: str, worn: tuple[Worn, ...], rungs: tuple[Rung, ...]
-    ) -> None:
-        """Let a pipeline wear just these LoRAs, on just these rungs of the ladder.
+    def dress(self, model: Any, spec: ModelSpec) -> None:
+        """Let a pipeline wear just the LoRAs of a loan, on just its rungs of the ladder.
 
         Raises ModelError with the name of a LoRA that does not fit.
         """
         from safetensors import SafetensorError
 
-        entry = self._catalogue.get(model_id)
+        entry, worn = self._catalogue.get(spec.id), spec.adapters
         loras = [(use, self._catalogue.loras.usable(use.name, entry)) for use in worn]
         take_off(model)
-        if OFFLOADING & set(rungs):  # the device has no room for all of it
+        if OFFLOADING & set(spec.rungs):  # the device has no room for all of it
             model.to("cpu")
         try:
             with _quiet():
@@ -148,7 +146,7 @@ class DiffusionLoader:
                 f"LoRA {names} could not be put on {entry.title} ({first}); it may be for another "
                 "kind of model, or damaged."
             ) from error
-        place(model, rungs, self._device())
+        place(model, spec.rungs, self._device())
 
     def rest(self, model: Any) -> None:
         """Move a pipeline to main memory."""

@@ -8,8 +8,8 @@ or going waits. A ready model that nobody holds stays until its room is needed, 
 used first; where the device has a memory of its own it then rests in main memory, as far as that
 has a budget. Bytes of a model that is coming count from the start, so that two loads at once
 cannot promise the same memory twice. Who wants a model in another outfit (adapters, rungs of the
-ladder) than its present users waits until they have given it back, so that nobody sees what
-another one wears.
+ladder, speed-ups) than its present users waits until they have given it back, so that nobody sees
+what another one wears.
 
 Who finds no room waits while others hold some, and is refused when even their leaving would not
 help. A thread that holds a model already never waits for room: two of them could wait for each
@@ -21,9 +21,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
-from studio.context import ModelSpec, Rung, Worn
+from studio.context import ModelSpec, Outfit, Rung
 from studio.errors import OutOfMemory
 from studio.models.journal import Journal
 from studio.models.slots import Footprint, Held, Key, Slot, State, mb
@@ -57,10 +58,8 @@ class Loader(Protocol):
         """The same weights in the wrapper that a task needs."""
         ...
 
-    def dress(
-        self, model: Any, model_id: str, worn: tuple[Worn, ...], rungs: tuple[Rung, ...]
-    ) -> None:
-        """Let the model wear just these adapters and stand on just these rungs."""
+    def dress(self, model: Any, spec: ModelSpec) -> None:
+        """Give the model just the outfit of a loan: its adapters, rungs and speed-ups."""
         ...
 
     def rest(self, model: Any) -> None:
@@ -247,16 +246,16 @@ class ModelManager:
         """Make the asking thread a user of the slot; the caller holds the lock."""
         for other in going:
             other.state = State.GOING
-        key, outfit = (spec.kind, spec.id), (spec.adapters, spec.rungs)
+        key = (spec.kind, spec.id)
         slot = self._slots.get(key)
         if slot is None:
-            slot = self._slots[key] = Slot(key, title, size, outfit=((), spec.rungs))
+            slot = self._slots[key] = Slot(key, title, size, outfit=((), spec.rungs, ()))
         elif slot.state is State.RESTING:
             slot.state, slot.footprint = State.COMING, size
-            slot.outfit = (slot.outfit[0], spec.rungs)
+            slot.outfit = (slot.outfit[0], spec.rungs, slot.outfit[2])
         slot.users[threading.get_ident()] += 1
         slot.work += spec.work
-        slot.outfit, slot.dressing = outfit, slot.outfit != outfit
+        slot.outfit, slot.dressing = spec.outfit, slot.outfit != spec.outfit
         self._touch(slot)
         return slot
 
@@ -352,12 +351,12 @@ class ModelManager:
     def _dress(self, slot: Slot, spec: ModelSpec) -> None:
         """Change what a slot's model wears; whoever else wants the model waits meanwhile."""
         loader = self._loaders[spec.kind]
-        outfit = (spec.adapters, spec.rungs)
+        outfit: Outfit = spec.outfit
         began = time.monotonic()
         try:
-            loader.dress(slot.model, spec.id, *outfit)
+            loader.dress(slot.model, spec)
         except BaseException:
-            outfit = ((), ())
+            outfit = ((), (), ())
             self._undress(slot, spec)
             raise
         finally:
@@ -366,14 +365,15 @@ class ModelManager:
                 slot.outfit, slot.dressing = outfit, False
                 slot.settle(size)
                 self._changed.notify_all()
-        names = ",".join([*(worn.name for worn in spec.adapters), *spec.rungs]) or "nothing"
+        names = [*(worn.name for worn in spec.adapters), *spec.rungs, *spec.speedups]
         seconds = round(time.monotonic() - began, 3)
-        self._journal.record("dress", model=slot.title, wears=names, seconds=seconds)
+        self._journal.record("dress", model=slot.title, wears=",".join(names), seconds=seconds)
 
     def _undress(self, slot: Slot, spec: ModelSpec) -> None:
         """Take off what may be half put on; a model that cannot be mended is forgotten."""
         try:
-            self._loaders[spec.kind].dress(slot.model, spec.id, (), ())
+            bare = replace(spec, adapters=(), rungs=(), speedups=())
+            self._loaders[spec.kind].dress(slot.model, bare)
         except Exception as error:
             self._journal.record("lost", model=slot.title, why=repr(error))
             with self._changed:
@@ -411,4 +411,4 @@ def _is_available(slot: Slot | None, spec: ModelSpec) -> bool:
     if slot is None or slot.state is State.RESTING:
         return True
     ready = slot.state is State.READY and not slot.dressing
-    return ready and (not slot.users or slot.outfit == (spec.adapters, spec.rungs))
+    return ready and (not slot.users or slot.outfit == spec.outfit)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from studio.context import Rung, Worn
+from studio.context import Outfit, Rung
 
 Key = tuple[str, str]
-Outfit = tuple[tuple[Worn, ...], tuple[Rung, ...]]
 
 
 class State(Enum):
@@ -48,7 +47,7 @@ class Slot:
     model: Any = None
     users: Counter[int] = field(default_factory=Counter)
     work: int = 0
-    outfit: Outfit = ((), ())
+    outfit: Outfit = ((), (), ())
     dressing: bool = False
     last_use: int = 0
     used_at: float = 0.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.context import Rung, Worn
+from studio.context import ModelSpec, Rung
 from studio.errors import ModelError, OutOfMemory
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.slots import Footprint
@@ -110,10 +110,8 @@ class UpscalerLoader:
         """The model itself: it can do one thing."""
         return model
 
-    def dress(
-        self, model: Any, model_id: str, worn: tuple[Worn, ...], rungs: tuple[Rung, ...]
-    ) -> None:
-        """Nothing: no adapter and no rung is for upscaling models."""
+    def dress(self, model: Any, spec: ModelSpec) -> None:
+        """Nothing: no adapter, rung or speed-up is for upscaling models."""
 
     def rest(self, model: "ImageModelDescriptor") -> None:
         """Move the model to main memory."""

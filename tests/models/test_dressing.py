@@ -48,9 +48,8 @@ class Wardrobe:
     def view(self, model: Model, task: str) -> Model:
         return model
 
-    def dress(
-        self, model: Model, model_id: str, worn: tuple[Worn, ...], rungs: tuple[Rung, ...]
-    ) -> None:
+    def dress(self, model: Model, spec: ModelSpec) -> None:
+        worn = spec.adapters
         self.dressings += 1
         if self.stuck and not worn:
             raise RuntimeError("stuck")
