@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studio.context import Worn
 from studio.errors import ModelError
 from studio.models.adapters import Lora, dress
+from studio.models.entry import NONSENSE
 from studio.models.merging.parents import Key, Parent
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _worn(
     try:
         with _quiet():
             dress(pipe, [(Worn(lora.name, 1.0, 1.0), lora) for lora, _ in loras])
-    except (RuntimeError, ValueError, LookupError, TypeError, SafetensorError) as error:
+    except (*NONSENSE, RuntimeError, AssertionError, SafetensorError) as error:
         names = ", ".join(lora.name for lora, _ in loras)
         first = str(error).strip().partition("\n")[0]
         raise ModelError(
