@@ -1,6 +1,7 @@
 """New models from those that are here: merged, extracted, baked; how far it is and how to stop."""
 
 import html
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ def build() -> Making:
             list(WAYS.items()), value="merge", label="What to do", elem_id="at-merge-way"
         )
         name = gr.Textbox(
-            label="Name of the new one", max_lines=1, elem_id="at-merge-name", max_length=100
+            "", label="Name of the new one", max_lines=1, elem_id="at-merge-name", max_length=100
         )
         groups, fields = {}, {}
         for kind, fill in (("merge", _merging), ("extract", _extracting), ("bake", _baking)):
@@ -83,7 +84,9 @@ class MergeHandlers:
     def lists(self) -> list[Any]:
         """The models and LoRAs of today, for the pickers; what is chosen stays."""
         entries = self._services.catalogue.entries()
-        models = [(entry.title, entry.id) for entry in entries if not entry.problem]
+        whole = [entry for entry in entries if not entry.problem]
+        titles = Counter(entry.title for entry in whole)
+        models = [(e.title if titles[e.title] == 1 else f"{e.title} ({e.id})", e.id) for e in whole]
         loras = [lora.name for lora in self._services.catalogue.loras.entries()]
         return [
             gr.Dropdown(
@@ -211,8 +214,8 @@ def _merging() -> dict[str, Any]:
         "model_c": _model("Model C", visible=False),
         "weight": slider("weight", 0.5, 0.01, MergeRequest, info=_WEIGHT_INFO[MergeMethod.SUM]),
         "weight_c": slider("weight_c", 0.0, 0.01, MergeRequest, label="Weight of C", visible=False),
-        "blocks": gr.Textbox(label="Weight by block", info=_BLOCKS_INFO, max_lines=3),
-        "blocks_c": gr.Textbox(label="Weight of C by block", visible=False, max_lines=3),
+        "blocks": gr.Textbox("", label="Weight by block", info=_BLOCKS_INFO, max_lines=3),
+        "blocks_c": gr.Textbox("", label="Weight of C by block", visible=False, max_lines=3),
         "merge_vae": gr.Checkbox(True, label="Merge the VAE too (else A's)"),
         "merge_text": gr.Checkbox(True, label="Merge the text encoders too (else A's)"),
         "stored": _stored(list(StoredAs), StoredAs.SAME),
@@ -239,7 +242,7 @@ def _baking() -> dict[str, Any]:
             [], value=[], label="LoRAs", multiselect=True, allow_custom_value=True
         ),
         "strengths": gr.Textbox(
-            label="Strengths", info="One for each, one for all, or none for 1.", max_lines=1
+            "", label="Strengths", info="One for each, one for all, or none for 1.", max_lines=1
         ),
         "stored": _stored(list(StoredAs), StoredAs.SAME),
     }

@@ -12,17 +12,17 @@ _PASSES = 4
 
 def weighted_sum(a: Tensor, b: Tensor, weight: float) -> Tensor:
     """(1 - weight) a + weight b; of any shape."""
-    return (1 - weight) * a + weight * b
+    return (a * (1 - weight)).add_(b, alpha=weight)
 
 
 def weighted_sum_of_three(a: Tensor, b: Tensor, c: Tensor, weight: float, other: float) -> Tensor:
     """(1 - weight - other) a + weight b + other c; of any shape."""
-    return (1 - weight - other) * a + weight * b + other * c
+    return (a * (1 - weight - other)).add_(b, alpha=weight).add_(c, alpha=other)
 
 
 def add_difference(a: Tensor, b: Tensor, c: Tensor, weight: float) -> Tensor:
     """a + weight (b - c): what b has learnt beyond c, added to a."""
-    return a + weight * (b - c)
+    return torch.add(a, b - c, alpha=weight)
 
 
 def low_rank(

@@ -81,7 +81,7 @@ def _worn(
         names = ", ".join(lora.name for lora, _ in loras)
         first = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"LoRA {names} could not be put on {base.entry.title} ({first}); it may be for another "
+            f"LoRA {names} could not be put on {base.called} ({first}); it may be for another "
             "kind of model, or damaged."
         ) from error
     for lora, strength in loras:

@@ -99,7 +99,7 @@ def check_alike(first: Parent, other: Parent, *, holes: bool = True) -> None:
 
     holes: whether the first may be an inpainting model while the other is none.
     """
-    one, two = first.entry.title, other.entry.title
+    one, two = first.called, other.called
     mine, other_family = first.family, other.family
     if (first.entry.original is None) != (other.entry.original is None):
         folder, file = (one, two) if first.entry.original is None else (two, one)
@@ -141,7 +141,7 @@ def _weights(request: MergeRequest, plan: Plan, block: str) -> tuple[float, floa
 
 def _check_shapes(first: Parent, other: Parent, merged: frozenset[Key]) -> None:
     """ModelError when a tensor is missing in one of them or has another shape."""
-    one, two = first.entry.title, other.entry.title
+    one, two = first.called, other.called
     denoiser = first.family.denoiser
     for key in merged:
         stored, there = first.tensors[key], other.tensors.get(key)

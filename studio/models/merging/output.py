@@ -140,7 +140,7 @@ def staged(root: Path, place: Path, needed: int) -> Iterator[Path]:
     """
     folder = root / _STAGING / uuid.uuid4().hex
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         _sweep(root / _STAGING)
         check_free(root, place)
         _check_room(root, needed)
@@ -157,6 +157,7 @@ def staged(root: Path, place: Path, needed: int) -> Iterator[Path]:
 
 def _put(made: Path, place: Path) -> None:
     """Move a finished model to its place, over nothing that has come there meanwhile."""
+    place.parent.mkdir(exist_ok=True)
     if made.is_dir():
         # A folder that is not empty is never replaced by the system.
         made.rename(place)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 _TEXT = "text_model."
 _VARIANT = 2
 """Dots in names such as model.fp16.safetensors, which are not what is loaded."""
+_SEEN = 256_000_000
+"""Bytes after which a file is mapped anew: pages that were read count as the process's memory."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class Parent:
         self.family = entry.family
         self.headers: dict[str, Header] = {}
         self.tensors: dict[Key, Stored] = {}
-        self._opened = ExitStack()
-        self._files: dict[str, Any] = {}
+        self._mapped: tuple[str, Any] = ("", None)
+        self._seen = 0
         for file in _files(entry):
             try:
                 header = self.headers[file] = read_header(self.place(file))
             except (HeaderError, OSError) as error:
                 raise ModelError(
-                    f"{entry.title} cannot be read: {file} {error}; copy it again."
+                    f"{entry.id} cannot be read: {file} {error}; copy it again."
                 ) from error
             for name in header.names:
                 stored = Stored(file, name, header.shape(name), header.format(name))
@@ -73,8 +74,12 @@ class Parent:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.close()
-        self._files.clear()
+        self._release()
+
+    @property
+    def called(self) -> str:
+        """Its id: titles may be the same."""
+        return self.entry.id
 
     def place(self, file: str) -> Path:
         """Where a file of it lies."""
@@ -98,16 +103,20 @@ class Parent:
         from safetensors import safe_open
 
         stored = self.tensors[key]
-        if stored.file not in self._files:
-            opened = safe_open(self.place(stored.file), framework="pt")
-            self._files[stored.file] = self._opened.enter_context(opened)
-        tensor: torch.Tensor = self._files[stored.file].get_tensor(stored.name)
-        if key.part and tensor.is_floating_point() and bool(tensor.to(torch.float32).isnan().any()):
+        if self._mapped[0] != stored.file or self._seen > _SEEN:
+            self._release()
+            self._mapped = stored.file, safe_open(self.place(stored.file), framework="pt")
+        tensor: torch.Tensor = self._mapped[1].get_tensor(stored.name)
+        self._seen += tensor.nbytes
+        if key.part and tensor.is_floating_point() and not is_number(tensor):
             raise ModelError(
-                f"{self.entry.title} holds numbers that are none (NaN) in {stored.name}; take "
+                f"{self.called} holds numbers that are none (NaN) in {stored.name}; take "
                 "another copy of it."
             )
         return tensor
+
+    def _release(self) -> None:
+        self._mapped, self._seen = ("", None), 0
 
     def _key(self, file: str, name: str) -> Key:
         original = self.entry.original
@@ -121,6 +130,15 @@ class Parent:
             if name.startswith(prefix) and (prefix or each.holds(name)):
                 return Key(each.name, name[len(prefix) :])
         return Key("", name)
+
+
+def is_number(tensor: "Tensor", *, finite: bool = False) -> bool:
+    """Whether none of a tensor's numbers is NaN; finite: nor infinite."""
+    import torch
+
+    small = tensor.dtype.itemsize == 1  # torch can ask nothing of float8
+    numbers = tensor.to(torch.float32) if small else tensor
+    return bool(numbers.isfinite().all()) if finite else not bool(numbers.isnan().any())
 
 
 def _files(entry: ModelEntry) -> list[str]:
@@ -137,7 +155,7 @@ def _files(entry: ModelEntry) -> list[str]:
                 names = sorted(set(shards) & set(names))
             except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 raise ModelError(
-                    f"{entry.title} cannot be read: {folder.name}/{index.name} is damaged; copy it "
+                    f"{entry.id} cannot be read: {folder.name}/{index.name} is damaged; copy it "
                     "again."
                 ) from error
         else:

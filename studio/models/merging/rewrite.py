@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from studio.errors import ModelError
 from studio.models.headers import Header
 from studio.models.merging.output import FLOATS, FORMATS, Meter, Writer, staged
-from studio.models.merging.parents import Key, Parent
+from studio.models.merging.parents import Key, Parent, is_number
 from studio.models.merging.recipe import FILE, Recipe, metadata
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _write(
                 tensor = tensor.to(getattr(torch, stored))
             if numbers is not None:
                 tensor = numbers.to(tensor.dtype)
-                if not bool(tensor.to(torch.float32).isfinite().all()):
+                if not is_number(tensor, finite=True):
                     raise ModelError(
                         f"The result does not fit {str(tensor.dtype).removeprefix('torch.')} in "
                         f"{each.name}; store it as bfloat16 or float32, or choose smaller weights."

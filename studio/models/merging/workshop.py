@@ -152,7 +152,7 @@ class Workshop:
                 one, other = (each.tensors[layer.rows.key].shape for each in (base, tuned))
                 if one != other:
                     raise ModelError(
-                        f"{tuned.entry.title} does not fit {base.entry.title}: "
+                        f"{tuned.called} does not fit {base.called}: "
                         f"{layer.rows.key.name} is {list(other)} and not {list(one)}; choose the "
                         "model that it was made from."
                     )
@@ -204,7 +204,7 @@ class Workshop:
                 meter.next(layer.numbers(request.rank))
             if not total:
                 raise ModelError(
-                    f"{tuned.entry.title} and {base.entry.title} have the same weights; choose "
+                    f"{tuned.called} and {base.called} have the same weights; choose "
                     "the model that was trained and the one that it was made from."
                 )
             share = round(max(0.0, 1 - missed / total), 4)
