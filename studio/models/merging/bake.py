@@ -96,7 +96,8 @@ def _worn(
                         f"LoRA {lora.name!r} has more than two matrices a layer (DoRA or biases), "
                         "which cannot be baked; wear it instead."
                     )
-                if not bool(torch.isfinite(worn.get_delta_weight(name)).all()):
+                both = (worn.lora_A[name].weight, worn.lora_B[name].weight)
+                if not all(bool(torch.isfinite(each).all()) for each in both):
                     raise ModelError(
                         f"LoRA {lora.name!r} holds numbers that are none (NaN) in {layer}; take "
                         "another copy of it."
