@@ -17,11 +17,13 @@ from studio.errors import AtelierError, SettingsError, StorageError, from_os_err
 from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker, runner_name
+from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
 from studio.models.catalogue import Catalogue
 from studio.models.hub import Hub
 from studio.models.idle import Tidying
 from studio.models.journal import Journal
 from studio.models.library import Library, preferred_model
+from studio.models.merging.workshop import Workshop
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
     DownloadRequest,
@@ -55,6 +57,7 @@ class Services:
     runner: Runner
     worker: Worker
     fetcher: Worker
+    maker: Worker
     database: Database
     lock: FileLock
     metrics: CollectorRegistry
@@ -74,6 +77,7 @@ class Services:
         """Take up the queue and warm up in the background."""
         self.worker.start()
         self.fetcher.start()
+        self.maker.start()
         self.tidying.start()
         threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
 
@@ -81,6 +85,7 @@ class Services:
         """Interrupt what runs and give everything back."""
         self.worker.stop()
         self.fetcher.stop()
+        self.maker.stop()
         self.tidying.stop()
         self.database.close()
         self.lock.release()
@@ -160,12 +165,15 @@ def build_services(settings: Settings) -> Services:
             Use.NONE,
         )
     }
-    queue = JobQueue(jobs, outputs, kinds | fetching, settings.max_waiting_jobs)
+    making = _making(Workshop(catalogue, settings.data_dir / "models"))
+    queue = JobQueue(jobs, outputs, kinds | fetching | making, settings.max_waiting_jobs)
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks, engine.broker)
     worker = Worker(queue, jobs, runner, tuple(kinds))
-    # A download needs no device: it must not keep pictures waiting.
+    # A download needs no device: it must not keep pictures waiting. Nor does making a model, which
+    # should not wait for a download either.
     fetcher = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), ("download",))
+    maker = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), tuple(making))
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
         settings,
@@ -179,11 +187,36 @@ def build_services(settings: Settings) -> Services:
         runner,
         worker,
         fetcher,
+        maker,
         database,
         lock,
         journal.registry,
         Tidying(engine.models, settings.idle_minutes),
     )
+
+
+def _making(workshop: Workshop) -> dict[str, Kind]:
+    """The kinds of jobs that make new models."""
+    return {
+        "merge": Kind(
+            MergeRequest,
+            lambda request: workshop.resolve_merge(cast(MergeRequest, request)),
+            lambda request, context: workshop.merge(cast(MergeRequest, request), context),
+            Use.NONE,
+        ),
+        "extract": Kind(
+            ExtractRequest,
+            lambda request: workshop.resolve_extract(cast(ExtractRequest, request)),
+            lambda request, context: workshop.extract(cast(ExtractRequest, request), context),
+            Use.NONE,
+        ),
+        "bake": Kind(
+            BakeRequest,
+            lambda request: workshop.resolve_bake(cast(BakeRequest, request)),
+            lambda request, context: workshop.bake(cast(BakeRequest, request), context),
+            Use.NONE,
+        ),
+    }
 
 
 def prepare_folder(folder: Path) -> None:

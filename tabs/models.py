@@ -12,7 +12,7 @@ from studio.diffusion.networks_called import with_lora
 from studio.models.drawers import PICKLES
 from studio.models.library import Item
 from studio.services import Services
-from tabs.blocks import fetch, header
+from tabs.blocks import fetch, header, merge
 from tabs.blocks.maker import QUIET, in_words
 from tabs.theme import script
 
@@ -56,6 +56,7 @@ class ModelsView:
     kind: gr.Radio
     rows: gr.HTML
     fetch: fetch.Fetch
+    merge: merge.Making
     picked: gr.State
     facts: gr.HTML
     actions: gr.Row
@@ -87,6 +88,7 @@ def build() -> ModelsView:
                 {}, html_template=_LIST, js_on_load=script("models"), elem_id="at-models"
             )
             fetching = fetch.build()
+            making = merge.build()
         with gr.Column(scale=0, min_width=380, elem_id="at-models-side"):
             facts = gr.HTML(_EMPTY, elem_id="at-model-facts")
             with gr.Row(visible=False, elem_classes="at-acts") as actions:
@@ -118,6 +120,7 @@ def build() -> ModelsView:
         kind=kind,
         rows=rows,
         fetch=fetching,
+        merge=making,
         picked=gr.State(None),
         facts=facts,
         actions=actions,
@@ -317,6 +320,7 @@ class Handlers:
             "size": f"{item.bytes / 1e6:,.1f} MB",
             "place": item.place or "ships with the studio",
             "from": item.source,
+            "made": self._library.recipe(item),
         }
         if item.kind == "model" and not item.problem:
             entry = self._services.catalogue.get(item.id)
@@ -366,6 +370,7 @@ def wire(view: ModelsView, services: Services, tab: gr.Tab, model: gr.Dropdown) 
             handler, [view.picked], shown, concurrency_limit=None, api_visibility="private"
         ).then(*again, **QUIET).then(handlers.models, None, [model], **QUIET)
     fetch.wire(view.fetch, services, tab, again)
+    merge.wire(view.merge, services, tab, again, (handlers.models, None, [model]))
     view.keep.click(handlers.keep, [view.picked, view.notes, view.triggers], shown, **QUIET)
     view.check.click(
         handlers.check, [view.picked], [view.check], concurrency_limit=None, **QUIET

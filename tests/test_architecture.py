@@ -15,7 +15,14 @@ from studio.models.catalogue import Catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = (
-    ("studio.errors", "studio.events", "studio.requests", "studio.settings", "studio.context"),
+    (
+        "studio.errors",
+        "studio.events",
+        "studio.requests",
+        "studio.model_requests",
+        "studio.settings",
+        "studio.context",
+    ),
     ("studio.store", "studio.models"),
     ("studio.diffusion", "studio.training", "studio.reader"),
     ("studio.jobs",),

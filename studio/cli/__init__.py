@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from studio.cli.making import bake, extract, merge
 from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
 from studio.cli.weights import convert_file, download, models
@@ -55,6 +56,9 @@ def build(serve: Serve) -> typer.Typer:
     app.command("models")(models)
     app.command("download")(download)
     app.command("convert")(convert_file)
+    app.command("merge")(merge)
+    app.command("extract")(extract)
+    app.command("bake")(bake)
     app.command("doctor")(doctor)
     return app
 

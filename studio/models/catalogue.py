@@ -1,17 +1,17 @@
 """Which models there are: those that ship with the studio and those in the data folder."""
 
 import contextlib
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from studio.errors import ModelError
-from studio.models.adapters import LoraShelf
+from studio.models.adapters import Lora, LoraShelf
 from studio.models.drawers import Drawers, Kind, WeightFile
 from studio.models.embeddings import EmbeddingShelf
 from studio.models.entry import ASSETS, INDEX, ModelEntry, file_entry, folder_entry
 from studio.models.hashes import Hashes
 
-_DRAWERS = ("upscalers", "loras", "embeddings", "vae", "text_encoders")
+SHELVES = ("upscalers", "loras", "embeddings", "vae", "text_encoders")
 """Folders for other weights than models: what is damaged there is no model's fault."""
 _Stamp = tuple[tuple[str, int, int], ...]
 
@@ -59,7 +59,7 @@ class Catalogue:
         entries: dict[str, ModelEntry] = {}
         for file in files:
             place = file.path.relative_to(self._own)
-            damaged = file.kind is Kind.DAMAGED and place.parts[0] not in _DRAWERS
+            damaged = file.kind is Kind.DAMAGED and place.parts[0] not in SHELVES
             if file.kind is not Kind.CHECKPOINT and not damaged:
                 continue
             names = (file.path.stem, place.with_suffix("").as_posix(), place.as_posix())
@@ -84,11 +84,19 @@ class Catalogue:
 
         Of a single file: of the whole file. Reads all of it the first time.
         """
+        return self.sha256(entry)[:10]
+
+    def sha256(self, entry: ModelEntry, check: Callable[[], object] = lambda: None) -> str:
+        """All digits of a model's hash; check: called while files are read, may raise to stop."""
         if entry.family is None:
             return ""
         part = entry.path / entry.family.denoiser
         files = [entry.path] if entry.original else sorted(part.glob("*.safetensors"))
-        return self._hashes.of(files)[:10] if files else ""
+        return self._hashes.of(files, check) if files else ""
+
+    def sha256_of(self, lora: Lora, check: Callable[[], object] = lambda: None) -> str:
+        """The SHA-256 of a LoRA's whole file; check: as above."""
+        return self._hashes.of([lora.path], check)
 
     def get(self, model_id: str) -> ModelEntry:
         """The model of this id, the default one for ""; ModelError when there is none."""

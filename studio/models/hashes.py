@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -22,14 +22,17 @@ class Hashes:
         self._lock = threading.Lock()
         self._known: dict[str, str] | None = None
 
-    def of(self, files: Sequence[Path]) -> str:
-        """The sum over the files, one after the other, as hex digits."""
+    def of(self, files: Sequence[Path], check: Callable[[], object] = lambda: None) -> str:
+        """The sum over the files, one after the other, as hex digits.
+
+        check: called between blocks while they are read; what it raises stops that.
+        """
         key = "|".join(_stamp(file) for file in files)
         with self._lock:
             if self._known is None:
                 self._known = self._remembered()
             if key not in self._known:
-                self._known[key] = sha256(files)
+                self._known[key] = sha256(files, check)
                 self._remember(self._known)
             return self._known[key]
 
@@ -58,11 +61,12 @@ def _stamp(file: Path) -> str:
     return f"{file}:{facts.st_size}:{facts.st_mtime_ns}"
 
 
-def sha256(files: Sequence[Path]) -> str:
-    """The sum over files, one after the other, as hex digits."""
+def sha256(files: Sequence[Path], check: Callable[[], object] = lambda: None) -> str:
+    """The sum over files, one after the other, as hex digits; check: called between blocks."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
+                check()
     return digest.hexdigest()

@@ -18,6 +18,7 @@ from studio.models.drawers import Kind, WeightFile
 from studio.models.entry import ModelEntry
 from studio.models.integrity import file_problem
 from studio.models.manager import ModelManager
+from studio.models.merging.recipe import read_recipe
 from studio.models.upscalers import UpscalerShelf
 
 _BLOCK = 1 << 22
@@ -119,6 +120,11 @@ class Library:
     def hash(self, model_id: str) -> str:
         """A model's hash as pictures name it; reads the whole file the first time."""
         return self._catalogue.hash(self._catalogue.get(model_id))
+
+    def recipe(self, item: Item) -> str:
+        """How a model or LoRA was made here, in a line; "" for all others."""
+        recipe = read_recipe(item.path)
+        return recipe.told() if recipe else ""
 
     def load(self, model_id: str) -> None:
         """Bring a model into memory, where it stays until its room is needed."""

@@ -107,9 +107,9 @@ def wire(view: Fetch, services: Services, tab: gr.Tab, again: tuple[Any, Any, An
     view.cancel.click(handlers.cancel, None, None, **QUIET)
 
 
-def shown(repo: str, event: Event) -> str:
-    """An event as a line and a bar."""
-    share, words = 0.0, _WAITS
+def shown(name: str, event: Event, waits: str = _WAITS) -> str:
+    """An event as a line and a bar; waits: what is said of a job whose turn has not come."""
+    share, words = 0.0, waits
     if isinstance(event, Progress):
         share = event.fraction
         words = f"{event.step:,} of {event.steps:,} {event.unit}"
@@ -118,7 +118,7 @@ def shown(repo: str, event: Event) -> str:
     elif isinstance(event, Failed | Finished | Stopped):
         return ""
     bar = f'<div class="at-gauge"><i class="own" style="width: {share:.1%}"></i></div>'
-    return f'<div class="at-fetched"><p><b>{html.escape(repo)}</b> {words}</p>{bar}</div>'
+    return f'<div class="at-fetched"><p><b>{html.escape(name)}</b> {words}</p>{bar}</div>'
 
 
 def _time(seconds: float) -> str:

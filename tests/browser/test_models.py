@@ -1,5 +1,6 @@
 """The Models tab and the LoRA picker, as a person uses them."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,24 @@ def test_models_are_seen_loaded_and_put_away(studio: StudioPage, lora: Path):
     page.locator("#at-model-use").click()
     expect(studio.prompt).to_be_visible()
     expect(studio.prompt).to_have_value("<lora:wobbly:1>")
+
+
+def test_a_model_is_merged_seen_and_used(studio: StudioPage, server: LiveServer):
+    page, title = studio.page, Catalogue(Path("/nonexistent")).get("").title
+    studio.tab("Models")
+    page.locator("#at-merge > button.label-wrap").click()
+    page.locator("#at-merge-name input, #at-merge-name textarea").fill("mix")
+    for picker in ("#at-merge-a", "#at-merge-b"):
+        page.locator(f"{picker} input").click()
+        page.locator(picker).get_by_role("option", name=title).click()
+        expect(page.locator(f"{picker} input")).to_have_value(title)
+    page.locator("#at-merge-start").click()
+    row = page.locator(".at-model", has_text="mix")
+    expect(row).to_have_count(1, timeout=60_000)
+    row.click()
+    expect(page.locator("#at-model-facts")).to_contain_text("weighted sum: A ")
+    page.locator("#at-model-use").click()
+    studio.fill("a red apple", seed=7, steps=2)
+    studio.run()
+    studio.ends()
+    shutil.rmtree(server.data / "models" / "mix")

@@ -15,7 +15,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time that files were read."""
     counted: list[int] = []
     real = hashes.sha256
-    monkeypatch.setattr(hashes, "sha256", lambda files: (counted.append(1), real(files))[1])
+    monkeypatch.setattr(hashes, "sha256", lambda *given: (counted.append(1), real(*given))[1])
     return counted
 
 

@@ -76,14 +76,18 @@ def _tokenizer(folder: Path, stem: str) -> Any:
 def _network(part: Part, path: Path, dtype: torch.dtype, *, projected: bool) -> Any:
     weights = _read(path, part)
     with init_empty_weights():
-        network, translate = _empty(part, projected=projected)
+        network, translate = empty_network(part, projected=projected)
     if part.kind == "clip" and projected:
         weights |= _projection(path, part, network)
     return _filled(network, translate(weights), dtype)
 
 
-def _empty(part: Part, *, projected: bool) -> tuple[Any, Callable[[Weights], Weights]]:
-    """A part's network without numbers, and what translates the names of its weights."""
+def empty_network(part: Part, *, projected: bool) -> tuple[Any, Callable[[Weights], Weights]]:
+    """A part's network, and what translates the names of its weights, its prefix taken off.
+
+    projected: whether a CLIP has a last layer. Without memory for its numbers when it is made
+    within accelerate's init_empty_weights.
+    """
     config = dict(part.config)
     if part.kind in ("clip", "open_clip"):
         kind = "CLIPTextModelWithProjection" if projected else "CLIPTextModel"
