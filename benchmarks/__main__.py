@@ -7,7 +7,7 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import editing, memory, per_image, startup, upscaling
+from benchmarks import editing, memory, per_image, startup, switching, upscaling
 from benchmarks.figure import Figure, table
 
 _ALL = {
@@ -16,6 +16,7 @@ _ALL = {
     "startup": startup.measure,
     "memory": memory.measure,
     "upscaling": upscaling.measure,
+    "switching": switching.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
 

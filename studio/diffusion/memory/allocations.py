@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -55,8 +54,15 @@ class Allocations(TorchDispatchMode):
         self.now -= size
 
 
-class FusedAttention(TorchFunctionMode):
-    """Attention that never holds the scores of all pairs, as torch's kernels for GPU and CPU."""
+class _Attention(TorchFunctionMode):
+    """Attention as a device computes it, whatever "meta" would choose.
+
+    fused: without ever holding the scores of all pairs, as torch's kernels for GPUs and CPUs.
+    """
+
+    def __init__(self, fused: bool):
+        super().__init__()
+        self._fused = fused
 
     def __torch_function__(
         self,
@@ -65,12 +71,14 @@ class FusedAttention(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Give attention's output without its scores; all else as it is."""
+        """Replace attention; all else is as it was."""
         given = kwargs or {}
-        if func is torch.nn.functional.scaled_dot_product_attention:
-            query, _, value = (*args, *(given[name] for name in _NAMES[len(args) :]))[:3]
+        if func is not torch.nn.functional.scaled_dot_product_attention:
+            return func(*args, **given)
+        query, key, value = (*args, *(given[name] for name in _NAMES[len(args) :]))[:3]
+        if self._fused:
             return query.new_empty(*query.shape[:-1], value.shape[-1])
-        return func(*args, **given)
+        return (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
 
 
 _NAMES = ("query", "key", "value")
@@ -79,20 +87,6 @@ _NAMES = ("query", "key", "value")
 def most_bytes(work: Callable[[], Any], *, fused: bool) -> int:
     """Bytes at the worst moment of what computes on "meta"; fused: how attention is computed."""
     allocations = Allocations()
-    attention = FusedAttention() if fused else _AsIs()
-    with torch.inference_mode(), attention, allocations:
+    with torch.inference_mode(), _Attention(fused), allocations:
         work()
     return allocations.most
-
-
-class _AsIs:
-    def __enter__(self) -> None:
-        """Nothing."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing."""

@@ -12,7 +12,7 @@ from tiny_models import FAMILIES, tiny_model
 
 from studio.context import Rung
 from studio.diffusion.memory import need
-from studio.diffusion.memory.allocations import Allocations, FusedAttention, most_bytes
+from studio.diffusion.memory.allocations import Allocations, most_bytes
 from studio.diffusion.memory.need import Shape, needs, work_bytes
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
@@ -91,13 +91,13 @@ def test_a_cpu_has_no_place_to_move_weights_to(all_families: Studio) -> None:
     assert not {Rung.ENCODERS_OFF, Rung.MODEL_OFFLOAD, Rung.SEQUENTIAL_OFFLOAD} & set(last.rungs)
 
 
-def test_attention_in_slices_helps_where_scores_are_held(all_families: Studio) -> None:
-    entry = all_families.services.catalogue.get("sd1")
+def test_attention_in_slices_helps_where_scores_are_held(studio: Studio) -> None:
+    entry = studio.services.catalogue.get("")
     apple = Device("mps", "Apple GPU", "float32")
-    ladder = list(needs(entry, Shape((512, 512), 2), apple, free=1 << 60))
+    ladder = list(needs(entry, Shape((1024, 1024)), apple, free=1 << 60))
     assert ladder[0].work > 0, "attention over all pixels is never taken for little"
     assert ladder[1].rungs == (Rung.ATTENTION_SLICING,)
-    assert ladder[1].work < ladder[0].work
+    assert ladder[1].work < ladder[0].work / 2
 
 
 def test_tiles_are_bounded_by_the_tile(all_families: Studio) -> None:
@@ -152,5 +152,3 @@ def test_attention_with_and_without_its_scores(fused: bool) -> None:
 
     scores = 2 * 512 * 512 * 4
     assert (most_bytes(attend, fused=fused) < scores) is fused
-    with FusedAttention():
-        assert attend().shape == (1, 2, 512, 16)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import accelerate.utils
 import numpy as np
 import pytest
 import torch
@@ -13,9 +14,9 @@ from recorder import Recorder, Studio, clean_environment
 from tiny_models import FAMILIES, tiny_model
 
 from studio.context import ModelSpec, Rung
+from studio.models import ladder
 from studio.models.catalogue import Catalogue
-from studio.models.devices import Device
-from studio.models.ladder import place, take_off, working_device
+from studio.models.ladder import take_off
 from studio.services import build_services
 from studio.settings import Settings
 
@@ -106,24 +107,46 @@ def networks(pipe: Any) -> list[torch.nn.Module]:
     return [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
 
 
-def test_guests_come_and_go(studio: Studio) -> None:
-    """With "meta" as main memory's stand-in it shows who is where: only one at a time is here."""
+def test_guests_come_when_they_work_and_leave_for_others(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each part is, is kept by hand here: a CPU cannot tell itself from main memory."""
     with studio.borrow() as pipe:
-        device = Device("cpu", "CPU", "float32")
-        visits: list[tuple[str, str]] = []
-        for name, part in (("text", pipe.text_encoder), ("unet", pipe.unet), ("vae", pipe.vae)):
-            real = part.to
+        parts = {"text": pipe.text_encoder, "unet": pipe.unet, "vae": pipe.vae}
+        here: set[str] = set(parts)
+        most = [0]
 
-            def to(where: str, *, _name: str = name, _real: Any = real) -> Any:
-                visits.append((_name, str(where)))
-                return _real("cpu")
+        def elsewhere(module: torch.nn.Module, device: str) -> bool:
+            name = next(name for name, part in parts.items() if part is module)
+            return (name in here) is (device == "cpu")
 
-            part.to = to
+        def moved(name: str) -> Any:
+            def to(where: str) -> None:
+                (here.discard if where == "cpu" else here.add)(name)
+                most[0] = max(most[0], len(here))
+
+            return to
+
+        monkeypatch.setattr(ladder, "_elsewhere", elsewhere)
+        monkeypatch.setattr(accelerate.utils, "send_to_device", lambda given, device: given)
+        for name, part in parts.items():
+            part.__dict__["to"] = moved(name)
         try:
-            place(pipe, (Rung.MODEL_OFFLOAD,), device)
-            assert visits == [("text", "cpu"), ("unet", "cpu"), ("vae", "cpu")] or len(visits) == 3
-            assert working_device(pipe.unet) == torch.device("cpu")
+            ladder._as_guests(list(parts.values()), list(parts.values()), "device")
+            assert here == set()
+            most[0] = 0
+            with torch.inference_mode():
+                tokens = torch.zeros(1, 77, dtype=torch.long)
+                states = pipe.text_encoder(tokens)[0]
+                assert here == {"text"}
+                latents = torch.zeros(1, pipe.unet.config.in_channels, 16, 16)
+                for _ in range(2):
+                    pipe.unet(latents, 5, states)
+                    assert here == {"unet"}
+                pipe.vae.decode(latents)
+                assert here == {"vae"}
+            assert most[0] == 1, "two are never there at once"
         finally:
+            for part in parts.values():
+                part.__dict__.pop("to", None)
             take_off(pipe)
-            for part in (pipe.text_encoder, pipe.unet, pipe.vae):
-                del part.to
