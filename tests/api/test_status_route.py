@@ -34,7 +34,32 @@ def test_status_tells_of_device_memory_and_jobs(client, services, embedded_id):
     assert status["loaded"] == [services.catalogue.get(embedded_id).title]
     (held,) = status["held"]
     assert (held["kind"], held["id"], held["in_use"]) == ("diffusion", embedded_id, False)
+    assert not held["resting"]
     assert 0 < held["bytes"] < status["budget"] < status["memory_total"]
+    assert status["leases"] == []
+    assert (status["main_total"], status["main_budget"]) == (0, 0), "a CPU has no second memory"
+
+
+def test_who_has_the_device_is_told(client, services):
+    from studio.models.broker import Holder
+
+    with services.engine.broker.lease(Holder("a training", "job-1"), alone=True) as expect:
+        expect(60)
+        (lease,) = client.get("/status").json()["leases"]
+    assert (lease["holder"], lease["job"], lease["alone"]) == ("a training", "job-1", True)
+    assert not lease["waits"]
+    assert lease["until"] - lease["since"] > 50
+
+
+def test_what_the_broker_did_is_counted_for_prometheus(client, services):
+    from studio.models.broker import Holder
+
+    assert 'event="lease"' not in client.get("/metrics").text
+    with services.engine.broker.lease(Holder("a training")):
+        pass
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'atelier_broker_events_total{event="lease"} 1.0' in answer.text
 
 
 def test_status_is_known_before_the_device_is(services):

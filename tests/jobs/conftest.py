@@ -9,8 +9,10 @@ import pytest
 
 from studio.context import Context
 from studio.events import Status
-from studio.jobs.queue import JobQueue, Kind
+from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker
+from studio.models.broker import Broker
+from studio.models.journal import Journal
 from studio.models.manager import ModelManager
 from studio.requests import Request
 from studio.store.database import Database
@@ -25,7 +27,7 @@ WAIT = 10.0
 class ErrandRequest(Request):
     """Something to be done; what it is, a test says by name."""
 
-    kind: Literal["errand"] = "errand"
+    kind: Literal["errand", "training", "download"] = "errand"
     name: str = ""
 
 
@@ -38,12 +40,13 @@ class Desk:
     outputs: OutputTable
     queue: JobQueue
     models: ModelManager
+    broker: Broker
     runner: Runner
     worker: Worker
     errands: dict[str, Callable[[Context], None]] = field(default_factory=dict)
 
-    def submit(self, name: str) -> str:
-        return self.queue.submit(ErrandRequest(name=name))
+    def submit(self, name: str, kind: str = "errand") -> str:
+        return self.queue.submit(ErrandRequest(kind=kind, name=name))
 
     def wait(self, job_id: str) -> Status:
         """How the job ended, once it has."""
@@ -78,8 +81,11 @@ def open_desk(folder: Path) -> Desk:
         lambda request: request,
         lambda request, context: errands[request.name](context),
     )
-    queue = JobQueue(jobs, outputs, {"errand": kind}, LONGEST)
-    runner = Runner(queue, models, outputs)
-    return Desk(
-        database, jobs, outputs, queue, models, runner, Worker(queue, jobs, runner), errands
-    )
+    training = Kind(kind.request, kind.resolve, kind.work, Use.ALONE)
+    download = Kind(kind.request, kind.resolve, kind.work, Use.NONE)
+    kinds = {"errand": kind, "training": training, "download": download}
+    queue = JobQueue(jobs, outputs, kinds, LONGEST)
+    broker = Broker(models.clear, Journal())
+    runner = Runner(queue, models, outputs, broker=broker)
+    worker = Worker(queue, jobs, runner)
+    return Desk(database, jobs, outputs, queue, models, broker, runner, worker, errands)

@@ -21,6 +21,7 @@ from studio.events import (
     Saved,
     Status,
     Stopped,
+    Waiting,
 )
 from studio.jobs.queue import JobQueue, Kind
 from studio.jobs.worker import Runner
@@ -32,6 +33,15 @@ from tabs.blocks.stage import PageJobs, View, duration, fold, follow
 EVENTS: list[tuple[Event, dict[str, object]]] = [
     (Queued(position=1), {"status": "queued", "text": "Next in line"}),
     (Queued(position=4), {"status": "queued", "text": "Waiting, 3 before you"}),
+    (
+        Waiting(holder="a training", seconds_left=125.0),
+        {
+            "status": "queued",
+            "text": "Waiting for the device, which a training has",
+            "left": "free in 2 min 5 s",
+        },
+    ),
+    (Waiting(holder="a training"), {"status": "queued", "left": ""}),
     (Loading(model="Emoji"), {"status": "loading", "text": "Loading Emoji …"}),
     (
         Progress(step=5, steps=20, item=1, items=1, seconds_left=7.6),
