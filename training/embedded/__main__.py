@@ -30,10 +30,19 @@ def vae(
     steps: int = 1600,
     rate: float = 3e-4,
     scratch: Annotated[bool, typer.Option(help="Start from random weights.")] = False,
+    again: Annotated[bool, typer.Option(help="Train it, though a trained one is here.")] = False,
 ) -> None:
     """Train the autoencoder, whiten its latents, measure it on held-out drawings."""
+    import shutil
+
     from training.embedded.recipes import SHIPPED
-    from training.embedded.vae import VaeRun, finish
+    from training.embedded.vae import TRAINED, VaeRun, finish
+    from training.embedded.workshop import workshop
+
+    if TRAINED.is_dir() and not (again or scratch):
+        shutil.copytree(TRAINED, workshop() / "vae", dirs_exist_ok=True)
+        print(f"Taken from {TRAINED}; train it with --again.")
+        return
 
     _threads()
     finish(VaeRun(steps=steps, rate=rate, start=None if scratch else SHIPPED / "vae"))

@@ -30,6 +30,8 @@ CONFIG = {
     "scaling_factor": 1.0,
     "force_upcast": False,
 }
+TRAINED = Path(__file__).parent / "vae_trained"
+"""The result of this stage, in float16 as it ships."""
 NOISE = 0.05  # added to whitened latents in training, so that the decoder forgives
 SAVE_EVERY = 150
 
