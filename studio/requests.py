@@ -60,7 +60,7 @@ class Schedule(StrEnum):
 
 
 class Speedup(StrEnum):
-    """Ways to be faster, by the names that requests have for them; see studio/models/speedups.py."""
+    """Ways to be faster by their names in requests; see studio/models/speedups.py."""
 
     XFORMERS = "xformers"
     TOKEN_MERGING = "token-merging"

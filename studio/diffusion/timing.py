@@ -22,7 +22,7 @@ from studio.models.devices import Device
 from studio.models.entry import ModelEntry
 from studio.models.speeds import Speed, Speeds, name_of
 from studio.models.speedups import fitting, title_of
-from studio.requests import GenerationRequest, Speedup, TimingRequest
+from studio.requests import GenerationRequest, TimingRequest, validated
 
 _WARM = 2
 """Evaluations before the clock starts: the first one compiles and fills caches."""
@@ -49,7 +49,7 @@ class Timing:
         keys = ["", *(each.key.value for each in fitting(entry, self._device()))]
         seconds: dict[str, float] = {}
         clock = _Clock(context, request, len(keys))
-        for _ in range(request.rounds):
+        for number in range(request.rounds):
             for key in list(keys):
                 try:
                     taken = self._once(request, entry, key, context, clock)
@@ -59,12 +59,12 @@ class Timing:
                 except (ModelError, RuntimeError, ImportError) as error:
                     if not key:
                         raise
-                    keys.remove(key)  # a library that is there and does not work is no reason to end
+                    keys.remove(key)  # one library that does not work is no reason to end
                     seconds.pop(key, None)
+                    clock.leave_out(request.rounds - number)
                     first = str(error).strip().partition("\n")[0]
                     context.emit(Notice(text=f"{title_of(key)} cannot be used here: {first}"))
-        assert request.width and request.height and request.steps
-        size = (request.width, request.height, request.batch_size, request.steps)
+        size = (request.width or 0, request.height or 0, request.batch_size, request.steps or 0)
         device = name_of(self._device())
         self._speeds.keep(Speed(device, version("torch"), entry.id, *size, seconds))
 
@@ -104,8 +104,14 @@ class _Clock:
     def __init__(self, context: Context, request: TimingRequest, ways: int):
         self._context = context
         self._done = 0
-        self._steps = request.rounds * ways * ((request.steps or 0) + _WARM)
+        self._each = (request.steps or 0) + _WARM
+        self._steps = request.rounds * ways * self._each
         self._pace = Pace(self._steps)
+
+    def leave_out(self, times: int) -> None:
+        """Something will not be timed so many times after all."""
+        self._steps -= times * self._each
+        self._pace.leave_out(times * self._each)
 
     def tick(self, label: str) -> bool:
         """One more evaluation; raises Cancelled."""
@@ -127,19 +133,21 @@ class _Clock:
 
 def _picture(request: TimingRequest, entry: ModelEntry, key: str) -> GenerationRequest:
     """A job of pictures as it is timed, with the model's own defaults."""
-    return GenerationRequest(
-        model=entry.id,
-        width=request.width,
-        height=request.height,
-        batch_size=request.batch_size,
-        steps=request.steps or entry.steps,
-        sampler=entry.sampler,
-        cfg_scale=entry.cfg_scale,
-        distilled_cfg_scale=entry.distilled_cfg_scale,
-        seed=0,
-        variation_seed=0,
-        speedups=(Speedup(key),) if key else (),
-    )
+    fields = {
+        "model": entry.id,
+        "width": request.width,
+        "height": request.height,
+        "batch_size": request.batch_size,
+        "steps": request.steps or entry.steps,
+        "sampler": entry.sampler,
+        "cfg_scale": entry.cfg_scale,
+        "distilled_cfg_scale": entry.distilled_cfg_scale,
+        "seed": 0,
+        "variation_seed": 0,
+        "speedups": [key] if key else [],
+    }
+    asked: GenerationRequest = validated(GenerationRequest, fields)
+    return asked
 
 
 def _batch(run: Run, on_step: Callable[[Step], bool]) -> None:

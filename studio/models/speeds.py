@@ -50,7 +50,7 @@ class Speeds:
         self._lock = threading.Lock()
 
     def keep(self, speed: Speed) -> None:
-        """Remember a timing in place of an older one of the same; StorageError when it cannot be."""
+        """Remember a timing in place of an older one of the same; may raise StorageError."""
         with self._lock:
             others = [each for each in self._read() if each._key != speed._key]
             rows = [{**asdict(each), "seconds": dict(each.seconds)} for each in (*others, speed)]

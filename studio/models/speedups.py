@@ -225,9 +225,7 @@ SPEEDUPS: tuple[SpeedupEntry, ...] = (
 _BY_KEY = {entry.key: entry for entry in SPEEDUPS}
 
 
-def fitting(
-    entry: ModelEntry, device: Device | None, *, tiled: bool = False
-) -> list[SpeedupEntry]:
+def fitting(entry: ModelEntry, device: Device | None, *, tiled: bool = False) -> list[SpeedupEntry]:
     """Speed-ups that a model can have on a device of this installation.
 
     device: None while nobody knows; then those that any CPU or GPU can have. tiled: for pictures
@@ -291,11 +289,18 @@ def quantise(pipe: Any, encoders: Sequence[str]) -> None:
 
     Source: weight-only quantisation of torchao, a scale for each row.
     """
+    import torch
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    def is_plain(module: Any, _name: str) -> bool:
+        # Some networks have one layer in two places: it must not be rounded again.
+        return isinstance(module, torch.nn.Linear) and not hasattr(
+            module.weight, "__tensor_flatten__"
+        )
 
     for network in (_denoiser(pipe), *(getattr(pipe, name) for name in encoders)):
         if network is not None:
-            quantize_(network, Int8WeightOnlyConfig())
+            quantize_(network, Int8WeightOnlyConfig(), filter_fn=is_plain)
 
 
 def _misfit(each: SpeedupEntry, entry: ModelEntry, sort: str, *, tiled: bool) -> str:

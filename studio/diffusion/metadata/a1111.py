@@ -32,7 +32,14 @@ _USED = {
     *("Steps", "Sampler", "Schedule type", "Scheduler", "CFG scale", "Seed", "Size-1", "Size-2"),
     *("Model", "Model hash", "Variation seed", "Variation seed strength", "Clip skip", "RNG"),
     *("Version", "Lora hashes", "Lora weights", "User", "Hashes", "TI hashes", "TI"),
-    *("Distilled CFG Scale", "Speed-ups", "Batch size", "Batch pos", "Raw prompt", "Raw negative prompt"),
+    *(
+        "Distilled CFG Scale",
+        "Speed-ups",
+        "Batch size",
+        "Batch pos",
+        "Raw prompt",
+        "Raw negative prompt",
+    ),
 }
 
 
