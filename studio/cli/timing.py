@@ -11,7 +11,7 @@ from studio.models.speedups import title_of
 from studio.requests import TimingRequest, validated
 
 
-def time(
+def time(  # noqa: PLR0913 - a command's options are its layout
     model: Annotated[str, typer.Argument(help="Id of the model; see `atelier models`.")] = "",
     width: Annotated[int | None, typer.Option(help="Pixels; the model's own if not given.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,

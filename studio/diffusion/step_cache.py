@@ -40,7 +40,7 @@ def _is_cached(denoiser: Any) -> bool:
 
 
 def _same(texts: torch.Tensor, last: torch.Tensor | None) -> bool:
-    """Whether they are the very same numbers; the last ones are kept, so that none take their place.
+    """Whether they are the very same numbers; the last ones are kept: none can take their place.
 
     Comparing all of them would make a GPU wait in every step.
     """

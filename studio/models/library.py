@@ -141,7 +141,8 @@ class Library:
     def _unloaded(self, model_id: str) -> bool:
         """Take a model out of memory, as it is and of 8-bit weights; False when a job uses it."""
         kinds = {each.kind for each in self._models.held() if each.id == model_id}
-        return all([self._models.unload(kind, model_id) for kind in kinds & set(LOADERS)])
+        there = sorted(kinds & set(LOADERS))
+        return sum(self._models.unload(kind, model_id) for kind in there) == len(there)
 
     def make_default(self, model_id: str) -> None:
         """Let requests without a model get this one, also after a restart."""
