@@ -26,14 +26,23 @@ from studio.models.devices import (
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.journal import Journal
 from studio.models.manager import ModelManager
+from studio.models.speeds import Speeds
+from studio.models.speedups import LOADERS, QUANTISED
 from studio.models.upscalers import UpscalerLoader, UpscalerShelf
-from studio.requests import EditRequest, GenerationRequest, Request, UpscaleRequest
+from studio.requests import (
+    EditRequest,
+    GenerationRequest,
+    Request,
+    TimingRequest,
+    UpscaleRequest,
+)
 from studio.settings import Settings
 from studio.store.inputs import InputStore
 
 if TYPE_CHECKING:
     from studio.diffusion.editing.edit import Editing
     from studio.diffusion.generate import Generation
+    from studio.diffusion.timing import Timing
     from studio.diffusion.upscaling.upscale import Upscaling
 
 log = logging.getLogger(__name__)
@@ -49,16 +58,23 @@ class Engine:
         inputs: InputStore,
         shelf: UpscalerShelf,
         journal: Journal,
+        speeds: Speeds,
     ):
+        self._speeds = speeds
         self._settings = settings
         self._catalogue = catalogue
         self._inputs = inputs
         self._lock = threading.Lock()
         self._device: Device | None = None
-        self._pictures: tuple[Generation, Editing, Upscaling] | None = None
+        self._pictures: tuple[Generation, Editing, Upscaling, Timing] | None = None
         self.models = ModelManager(
             {
-                "diffusion": DiffusionLoader(catalogue, self.device, settings.attention),
+                kind: DiffusionLoader(
+                    catalogue, self.device, settings.attention, quantised=kind == QUANTISED
+                )
+                for kind in LOADERS
+            }
+            | {
                 "upscaler": UpscalerLoader(shelf, self.device),
             },
             budget=self.budget,
@@ -111,6 +127,10 @@ class Engine:
         """The work function of upscaling jobs."""
         self._workers()[2](cast(UpscaleRequest, request), context)
 
+    def time(self, request: Request, context: Context) -> None:
+        """The work function of timing jobs."""
+        self._workers()[3](cast(TimingRequest, request), context)
+
     def warm_up(self) -> None:
         """Import what the first job needs, so that it need not wait for it."""
         start = time.monotonic()
@@ -123,13 +143,14 @@ class Engine:
         seconds = time.monotonic() - start
         log.info("Ready on %s (%s) after %.1f s.", device.label, device.dtype, seconds)
 
-    def _workers(self) -> "tuple[Generation, Editing, Upscaling]":
+    def _workers(self) -> "tuple[Generation, Editing, Upscaling, Timing]":
         with self._lock:
             if self._pictures is None:
                 from studio.diffusion.editing.edit import Editing
                 from studio.diffusion.generate import Generation
                 from studio.diffusion.memory.climb import Climb
                 from studio.diffusion.preview import Previewer, installed_taesd
+                from studio.diffusion.timing import Timing
                 from studio.diffusion.upscaling.upscale import Upscaling
 
                 previewer = Previewer(installed_taesd(self._settings.data_dir / "models"))
@@ -138,6 +159,7 @@ class Engine:
                     Generation(self._catalogue, previewer, climb),
                     Editing(self._catalogue, self._inputs, previewer, climb),
                     Upscaling(self._catalogue, self._inputs, previewer, climb),
+                    Timing(self._catalogue, climb, self.device, self._speeds),
                 )
             return self._pictures
 

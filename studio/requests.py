@@ -59,6 +59,18 @@ class Schedule(StrEnum):
     SGM_UNIFORM = "SGM Uniform"
 
 
+class Speedup(StrEnum):
+    """Ways to be faster by their names in requests; see studio/models/speedups.py."""
+
+    XFORMERS = "xformers"
+    TOKEN_MERGING = "token-merging"
+    FIRST_BLOCK_CACHE = "first-block-cache"
+    TAYLORSEER = "taylorseer"
+    INT8 = "int8"
+    COMPILE = "compile"
+    TENSORRT = "tensorrt"
+
+
 class ImageFormat(StrEnum):
     """File formats that pictures are saved in."""
 
@@ -107,6 +119,15 @@ class PictureRequest(Request):
     variation_strength: float = Field(0.0, ge=0, le=1)
     preview_every: int = Field(2, ge=0, le=50, description="Steps between previews; 0 for none.")
     image_format: ImageFormat = ImageFormat.PNG
+    speedups: tuple[Speedup, ...] = Field((), max_length=4, description="See docs/speed.md.")
+
+    @field_validator("speedups")
+    @classmethod
+    def _each_once(cls, chosen: tuple[Speedup, ...]) -> tuple[Speedup, ...]:
+        """In one order, whatever they were asked in: it makes no difference."""
+        if len(set(chosen)) < len(chosen):
+            raise ValueError("name one of them twice; name each once")
+        return tuple(each for each in Speedup if each in chosen)
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
@@ -273,6 +294,22 @@ class UpscaleRequest(PictureRequest):
     strength: float = Field(0.0, ge=0, le=1)
     tile: int = Field(0, ge=0, le=2048)
     overlap: float = Field(0.25, ge=0, le=0.5)
+
+
+class TimingRequest(Request):
+    """How fast a model is on this machine, as it is and with each speed-up that fits it.
+
+    width, height, steps: None for the model's own. rounds: in each of them everything is timed
+    once, so that a machine that is busy for a while slows all of them alike.
+    """
+
+    kind: Literal["timing"] = "timing"
+    model: str = Field("", max_length=200, description="Id of the model; empty for the default.")
+    width: int | None = Field(None, ge=64, le=2048)
+    height: int | None = Field(None, ge=64, le=2048)
+    batch_size: int = Field(1, ge=1, le=16)
+    steps: int | None = Field(None, ge=1, le=150)
+    rounds: int = Field(3, ge=1, le=10)
 
 
 class DownloadRequest(Request):

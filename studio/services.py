@@ -11,7 +11,12 @@ from typing import cast
 from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry
 
-from studio.diffusion.resolve import resolve_edit, resolve_generation, resolve_upscale
+from studio.diffusion.resolve import (
+    resolve_edit,
+    resolve_generation,
+    resolve_timing,
+    resolve_upscale,
+)
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
 from studio.jobs.hooks import JobLog, MemoryRelease
@@ -24,12 +29,14 @@ from studio.models.idle import Tidying
 from studio.models.journal import Journal
 from studio.models.library import Library, preferred_model
 from studio.models.merging.workshop import Workshop
+from studio.models.speeds import Speeds
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
     DownloadRequest,
     EditRequest,
     GenerationRequest,
     Request,
+    TimingRequest,
     UpscaleRequest,
 )
 from studio.settings import Settings
@@ -62,6 +69,7 @@ class Services:
     lock: FileLock
     metrics: CollectorRegistry
     tidying: Tidying
+    speeds: Speeds
 
     def acquire(self) -> None:
         """Take the data folder for this server; StorageError when another one has it."""
@@ -131,7 +139,8 @@ def build_services(settings: Settings) -> Services:
     inputs = InputStore(settings.data_dir)
     shelf = UpscalerShelf(settings.data_dir / "models" / "upscalers")
     journal = Journal()
-    engine = Engine(settings, catalogue, inputs, shelf, journal)
+    speeds = Speeds(settings.data_dir / "cache" / "speeds.json")
+    engine = Engine(settings, catalogue, inputs, shelf, journal, speeds)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     kinds = {
@@ -151,6 +160,11 @@ def build_services(settings: Settings) -> Services:
                 cast(UpscaleRequest, request), catalogue, inputs, shelf
             ),
             engine.upscale,
+        ),
+        "timing": Kind(
+            TimingRequest,
+            lambda request: resolve_timing(cast(TimingRequest, request), catalogue),
+            engine.time,
         ),
     }
     library = Library(
@@ -192,6 +206,7 @@ def build_services(settings: Settings) -> Services:
         lock,
         journal.registry,
         Tidying(engine.models, settings.idle_minutes),
+        speeds,
     )
 
 

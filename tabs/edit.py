@@ -18,7 +18,7 @@ from studio.requests import (
     Resize,
 )
 from studio.services import Services
-from tabs.blocks import canvas, loras, prompts, sampling, seed, stage
+from tabs.blocks import canvas, loras, prompts, sampling, seed, speedups, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
@@ -63,6 +63,7 @@ def build(services: Services, model: gr.Dropdown) -> EditView:
             fields |= sampling.build_batches(IDS)
             picker = loras.build(IDS)
             fields |= _folded()
+            fast = speedups.build(services, entry, IDS)
             fields |= sampling.build_more()
             batch = build_batch(IDS, "the picture on the canvas and its mask")
     fields |= {name: gr.Textbox("", visible="hidden") for name in _ON_CANVAS}
@@ -71,11 +72,13 @@ def build(services: Services, model: gr.Dropdown) -> EditView:
         "prompt": words.prompt,
         "negative_prompt": words.negative,
         "seed": seeds.seed,
+        "speedups": fast.choice,
     }
     return EditView(
         form=Form(EditRequest, fields),
         prompts=words,
         seed=seeds,
+        speed=fast,
         stage=right,
         canvas=board,
         batch=batch,
@@ -203,7 +206,8 @@ def wire(view: EditView, services: Services, page: gr.Blocks) -> Handlers:
     view.stage.use_settings(handlers.use_settings, None, filled, **QUIET)
     view.stage.edit(handlers.receive, None, filled, **QUIET)
     wire_saving(view, [name for name in fields if name not in (*_ON_CANVAS, "model")])
-    page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    restored = page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    speedups.refresh_after(restored, view.speed, view.form, services)
     return handlers
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 from studio.diffusion.upscaling.choices import of_pixels
 from studio.requests import STORED, UpscaleRequest
 from studio.services import Services
-from tabs.blocks import prompts, sampling, seed, source, stage
+from tabs.blocks import prompts, sampling, seed, source, speedups, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
@@ -70,6 +70,7 @@ def build(services: Services, model: gr.Dropdown) -> ExtrasView:
                 fields["tile"] = _slider("tile", 0, 8, label="Tile (pixels, 0 for the model's)")
                 fields["overlap"] = _slider("overlap", 0.25, 0.05, label="Overlap (of a tile)")
                 fields["clip_skip"] = slider("clip_skip", 1, 1, label="CLIP skip")
+                fast = speedups.build(services, entry, IDS, tiled=True)
             batch = build_batch(IDS, "the picture above")
             with gr.Accordion("More", open=False):
                 fields |= sampling.build_files()
@@ -78,11 +79,13 @@ def build(services: Services, model: gr.Dropdown) -> ExtrasView:
         "prompt": words.prompt,
         "negative_prompt": words.negative,
         "seed": seeds.seed,
+        "speedups": fast.choice,
     }
     return ExtrasView(
         form=Form(UpscaleRequest, fields),
         prompts=words,
         seed=seeds,
+        speed=fast,
         stage=right,
         source=shown,
         batch=batch,
@@ -146,7 +149,8 @@ def wire(view: ExtrasView, services: Services, page: gr.Blocks) -> Handlers:
     )
     view.stage.use_settings(handlers.use_settings, None, [view.source, *view.form.outputs], **QUIET)
     wire_saving(view, [name for name in fields if name not in ("model", "source")])
-    page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    restored = page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    speedups.refresh_after(restored, view.speed, view.form, services)
     return handlers
 
 

@@ -9,7 +9,7 @@ from studio.diffusion.metadata import files
 from studio.diffusion.metadata.imported import Imported
 from studio.requests import STORED, GenerationRequest
 from studio.services import Services
-from tabs.blocks import drop_zone, loras, prompts, sampling, seed, size, stage
+from tabs.blocks import drop_zone, loras, prompts, sampling, seed, size, speedups, stage
 from tabs.blocks.maker import (
     QUIET,
     SILENT,
@@ -53,6 +53,7 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
             fields |= sampling.build_batches("at-")
             picker = loras.build("at-")
             fields |= sampling.build_hires(services.upscalers)
+            fast = speedups.build(services, entry, "at-")
             fields |= sampling.build_more()
             drop = drop_zone.build()
             read_prompt = gr.Button("Read settings pasted into the prompt", size="sm")
@@ -63,12 +64,14 @@ def build(services: Services, model: gr.Dropdown) -> GenerateView:
         "width": sizes.width,
         "height": sizes.height,
         "seed": seeds.seed,
+        "speedups": fast.choice,
     }
     return GenerateView(
         form=Form(GenerationRequest, fields),
         prompts=words,
         size=sizes,
         seed=seeds,
+        speed=fast,
         drop=drop,
         read_prompt=read_prompt,
         stage=right,
@@ -161,5 +164,6 @@ def wire(view: GenerateView, services: Services, page: gr.Blocks) -> Handlers:
     view.read_prompt.click(handlers.pasted, [view.prompts.prompt], view.form.outputs, **QUIET)
     view.stage.use_settings(handlers.use_settings, None, view.form.outputs, **QUIET)
     wire_saving(view, list(view.form.fields))
-    page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    restored = page.load(handlers.restore, [view.saved], view.form.outputs, **SILENT)
+    speedups.refresh_after(restored, view.speed, view.form, services)
     return handlers

@@ -9,6 +9,7 @@ import typer
 from studio.cli.making import bake, extract, merge
 from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
+from studio.cli.timing import time
 from studio.cli.weights import convert_file, download, models
 from studio.doctor import Finding, examine
 from studio.settings import Settings, load_settings
@@ -53,6 +54,7 @@ def build(serve: Serve) -> typer.Typer:
     app.command("generate")(generate)
     app.command("edit")(edit)
     app.command("upscale")(upscale)
+    app.command("time")(time)
     app.command("models")(models)
     app.command("download")(download)
     app.command("convert")(convert_file)

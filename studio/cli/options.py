@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from studio.requests import Sampler, Schedule
+from studio.requests import Sampler, Schedule, Speedup
 
 # Not a Path: that would read the empty text as the working folder before the settings see it.
 DataDir = Annotated[
@@ -28,6 +28,10 @@ DistilledCfg = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="-1 draws one.")]
 Count = Annotated[int, typer.Option(help="Number of batches.")]
+Speedups = Annotated[
+    list[str] | None,
+    typer.Option("--speedup", metavar="NAME", help=f"May be given for each. {', '.join(Speedup)}"),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Copy the picture here (.png, .jpg or .webp)."),

@@ -21,6 +21,7 @@ from studio.cli.options import (
     SamplerName,
     ScheduleName,
     Seed,
+    Speedups,
     Steps,
 )
 from studio.cli.running import opened, run_job
@@ -67,6 +68,7 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
     hires_upscaler: Annotated[str, typer.Option(help="As listed by `atelier models`.")] = "latent",
     hires_strength: Annotated[float, typer.Option(help="How much is painted anew.")] = 0.6,
     hires_steps: Annotated[int, typer.Option(help="0 for as many as in the first pass.")] = 0,
+    speedup: Speedups = None,
     output: Output = None,
     data_dir: DataDir = None,
     device: Device = None,
@@ -88,6 +90,7 @@ def generate(  # noqa: PLR0913 - a command's options are its layout
         "hires_upscaler": hires_upscaler,
         "hires_strength": hires_strength,
         "hires_steps": hires_steps,
+        "speedups": speedup or [],
         "preview_every": 0,
         "image_format": _format_of(output),
     }
@@ -133,6 +136,7 @@ def edit(  # noqa: PLR0913 - a command's options are its layout
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     seed: Seed = -1,
     count: Count = 1,
+    speedup: Speedups = None,
     output: Output = None,
     data_dir: DataDir = None,
     device: Device = None,
@@ -158,6 +162,7 @@ def edit(  # noqa: PLR0913 - a command's options are its layout
         "height": height,
         "seed": seed,
         "batch_count": count,
+        "speedups": speedup or [],
         "preview_every": 0,
         "image_format": ImageFormat.PNG if picture.is_dir() else _format_of(output),
         **_sides(extend or []),
@@ -189,6 +194,7 @@ def upscale(  # noqa: PLR0913 - a command's options are its layout
     cfg: Cfg = None,
     distilled_cfg: DistilledCfg = None,
     seed: Seed = -1,
+    speedup: Speedups = None,
     output: Output = None,
     data_dir: DataDir = None,
     device: Device = None,
@@ -206,6 +212,7 @@ def upscale(  # noqa: PLR0913 - a command's options are its layout
         "model": model,
         **_sampling(sampler, schedule, steps, cfg, distilled_cfg),
         "seed": seed,
+        "speedups": speedup or [],
         "preview_every": 0,
         "image_format": ImageFormat.PNG if picture.is_dir() else _format_of(output),
     }

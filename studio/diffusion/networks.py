@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from studio.diffusion.guidance import Conditions, Predict
+from studio.diffusion.step_cache import StepCache
 from studio.models.families import Network
 from studio.models.ladder import working_device
 
@@ -34,6 +35,8 @@ class Seen:
 
 def predictor(network: Network, pipe: Any, seen: Seen) -> Predict:
     """The denoiser of a loaded pipeline as a function of latents, time and text states.
+
+    For the steps of one pass: a step cache forgets what was before it.
 
     Its predictions are float32: schedulers add up many small steps.
     """
@@ -103,6 +106,7 @@ def _sd3(pipe: Any, seen: Seen) -> Predict:
 def _flux(pipe: Any, seen: Seen) -> Predict:
     """The transformer of FLUX.1, which reads patches of two by two latents in one row."""
     weight = pipe.transformer.dtype
+    cache = StepCache(pipe.transformer)
     distilled = None
     if pipe.transformer.config.guidance_embeds:
         distilled = torch.tensor([seen.distilled_cfg_scale or 0.0])
@@ -111,16 +115,17 @@ def _flux(pipe: Any, seen: Seen) -> Predict:
     def predict(latents: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         embeds, pooled = _repeated(conditions, len(latents))
         height, width = latents.shape[-2:]
-        prediction = pipe.transformer(
-            hidden_states=packed(latents).to(weight),
-            timestep=t.expand(len(latents)) / _TRAIN_STEPS,
-            guidance=None if distilled is None else distilled.expand(len(latents)),
-            pooled_projections=pooled,
-            encoder_hidden_states=embeds,
-            txt_ids=torch.zeros(embeds.shape[1], 3, device=latents.device),
-            img_ids=_places(height // 2, width // 2).to(latents.device),
-            return_dict=False,
-        )[0]
+        with cache.step(conditions.embeds):
+            prediction = pipe.transformer(
+                hidden_states=packed(latents).to(weight),
+                timestep=t.expand(len(latents)) / _TRAIN_STEPS,
+                guidance=None if distilled is None else distilled.expand(len(latents)),
+                pooled_projections=pooled,
+                encoder_hidden_states=embeds,
+                txt_ids=torch.zeros(embeds.shape[1], 3, device=latents.device),
+                img_ids=_places(height // 2, width // 2).to(latents.device),
+                return_dict=False,
+            )[0]
         return unpacked(prediction.float(), height, width)
 
     return predict

@@ -9,6 +9,7 @@ from studio.diffusion.prompt import NetworkTag, strip_networks
 from studio.errors import RequestError
 from studio.models.adapters import LoraShelf, lora_hash
 from studio.models.entry import ModelEntry
+from studio.models.speedups import loader_of
 from studio.requests import PictureRequest
 
 _KINDS = ("lora", "lyco")
@@ -16,8 +17,10 @@ STRENGTH_LIMIT = 10.0
 
 
 def spec_of(request: PictureRequest, entry: ModelEntry, shelf: LoraShelf) -> ModelSpec:
-    """What a job borrows: its model with the LoRAs that its prompt calls for."""
-    return ModelSpec("diffusion", entry.id, "text2image", loras_of(request.prompt, shelf))
+    """What a job borrows: its model with its speed-ups and the LoRAs that its prompt calls for."""
+    chosen = tuple(each.value for each in request.speedups)
+    loras = loras_of(request.prompt, shelf)
+    return ModelSpec(loader_of(chosen), entry.id, "text2image", loras, speedups=chosen)
 
 
 def loras_of(prompt: str, shelf: LoraShelf) -> tuple[Worn, ...]:

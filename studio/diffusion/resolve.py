@@ -6,7 +6,7 @@ What is stored is then all that the pixels depend on, and every refusal comes be
 import random
 from typing import TypeVar
 
-from studio.diffusion.networks_called import check_loras
+from studio.diffusion.networks_called import check_loras, loras_of
 from studio.diffusion.prompt import parse_weights, plan
 from studio.diffusion.samplers import check_sampler, check_steps
 from studio.diffusion.sizes import check_multiple, check_side, enlarged_size, multiple_below
@@ -15,6 +15,7 @@ from studio.errors import PromptError, RequestError
 from studio.models.adapters import LoraShelf
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
+from studio.models.speedups import QUANTISED, check_speedups, loader_of, title_of
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
     SEED_LIMIT,
@@ -24,6 +25,8 @@ from studio.requests import (
     MaskedContent,
     PictureRequest,
     Schedule,
+    Speedup,
+    TimingRequest,
     UpscaleRequest,
 )
 from studio.store.inputs import InputStore
@@ -141,6 +144,21 @@ def resolve_edit(request: EditRequest, catalogue: Catalogue, inputs: InputStore)
     return resolved
 
 
+def resolve_timing(request: TimingRequest, catalogue: Catalogue) -> TimingRequest:
+    """The request with model, size and steps set.
+
+    Raises RequestError (with the field at fault) or ModelError when it cannot be done.
+    """
+    entry = catalogue.usable(request.model)
+    size = {"width": request.width or entry.width, "height": request.height or entry.height}
+    for field, value in size.items():
+        check_multiple(field, value, entry)
+        check_side(field, value, entry)
+    steps = request.steps or entry.steps
+    check_steps(entry.sampler, steps)
+    return request.model_copy(update={"model": entry.id, "steps": steps, **size})
+
+
 _Asked = TypeVar("_Asked", bound=PictureRequest)
 
 
@@ -155,6 +173,13 @@ def _resolved(request: _Asked, entry: ModelEntry, loras: LoraShelf) -> _Asked:
     for field in ("prompt", "negative_prompt"):
         _check_prompt(field, request, request.steps)
     check_loras(request.prompt, entry, loras)
+    check_speedups(request.speedups, entry, tiled=isinstance(request, UpscaleRequest))
+    if loader_of(request.speedups) == QUANTISED and loras_of(request.prompt, loras):
+        raise RequestError(
+            "A model of 8-bit weights cannot wear LoRA files; leave out the LoRAs or the speed-up "
+            f"{title_of(Speedup.INT8)!r}.",
+            field="speedups",
+        )
     return request.model_copy(
         update={
             "model": entry.id,

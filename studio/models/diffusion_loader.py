@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.context import ModelSpec, Rung
 from studio.errors import AtelierError, ModelError, OutOfMemory, SettingsError
-from studio.models import adapters
+from studio.models import adapters, speedups
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.entry import NONSENSE, ModelEntry
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _HEADROOM = 1.1
 """Weights and a little more: buffers that are made while they are moved."""
+_QUANTISED = 1.05
+"""Bytes a weight of 8 bits and its share of its row's scale."""
 _LARGEST_LAYER = 0.1
 """Share of all weights in one layer; in small models the table of words is as much as that."""
 
@@ -32,23 +34,37 @@ class DiffusionLoader:
     """Loads the catalogue's diffusion models: safetensors only, never from the network.
 
     device: tells the device once torch may be imported.
-    attention: "sdpa" (torch's own) or "xformers".
+    attention: "sdpa" (torch's own) or "xformers". quantised: transformers and T5 encoders are
+    rounded to 8 bits a weight, which cannot be taken back: such models are models of their own.
     """
 
-    def __init__(self, catalogue: Catalogue, device: Callable[[], Device], attention: str):
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        device: Callable[[], Device],
+        attention: str,
+        *,
+        quantised: bool = False,
+    ):
         self._catalogue = catalogue
         self._device = device
         self._attention = attention
+        self._quantised = quantised
 
     def title(self, model_id: str) -> str:
         """The model's name for people."""
-        return self._catalogue.get(model_id).title
+        title = self._catalogue.get(model_id).title
+        return f"{title} (8 bits)" if self._quantised else title
 
     def estimate(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> Footprint:
         """Bytes of the device that the weights will take in its number format."""
         entry = self._catalogue.usable(model_id)
         size = _BYTES[self._device().dtype] * _HEADROOM
-        parts = {name: int(count * size) for name, count in stored_parts(entry).items()}
+        rounded = _rounded(entry) if self._quantised else ()
+        parts = {
+            name: int(count * (_QUANTISED * _HEADROOM if name in rounded else size))
+            for name, count in stored_parts(entry).items()
+        }
         total = sum(parts.values())
         if Rung.SEQUENTIAL_OFFLOAD in rungs:
             layer = int(total * _LARGEST_LAYER)
@@ -73,6 +89,8 @@ class DiffusionLoader:
         try:
             with _quiet():
                 pipe = _pipeline(entry, getattr(torch, self._device().dtype))
+                if self._quantised:
+                    speedups.quantise(pipe, _rounded(entry))
             place(pipe, rungs, self._device())
         except (*damaged, SafetensorError, StrictDataclassError) as error:
             if is_out_of_memory(error):
@@ -95,7 +113,7 @@ class DiffusionLoader:
         sort = self._device().sort
         parts = (part for part in model.components.values() if isinstance(part, torch.nn.Module))
         return sum(
-            tensor.numel() * tensor.element_size()
+            _bytes(tensor)
             for part in parts
             for tensor in (*part.parameters(), *part.buffers())
             if tensor.device.type == sort
@@ -121,15 +139,15 @@ class DiffusionLoader:
             return views[task]()
 
     def dress(self, model: Any, spec: ModelSpec) -> None:
-        """Let a pipeline wear just the LoRAs of a loan, on just its rungs of the ladder.
+        """Let a pipeline wear just the LoRAs and speed-ups of a loan, on just its rungs.
 
-        Raises ModelError with the name of a LoRA that does not fit.
+        Raises ModelError with the name of a LoRA or speed-up that does not fit.
         """
         from safetensors import SafetensorError
 
         entry, worn = self._catalogue.get(spec.id), spec.adapters
         loras = [(use, self._catalogue.loras.usable(use.name, entry)) for use in worn]
-        take_off(model)
+        self._bare(model)
         if OFFLOADING & set(spec.rungs):  # the device has no room for all of it
             model.to("cpu")
         try:
@@ -147,16 +165,38 @@ class DiffusionLoader:
                 "kind of model, or damaged."
             ) from error
         place(model, spec.rungs, self._device())
+        speedups.put_on(model, spec.speedups, self._device())
+
+    def _bare(self, model: Any) -> None:
+        """Take speed-ups and rungs off, the last first: both stand before a network's own code."""
+        speedups.take_off(model)
+        take_off(model)
+        if self._attention == "xformers":
+            _use_xformers(model)
 
     def rest(self, model: Any) -> None:
-        """Move a pipeline to main memory."""
-        take_off(model)
+        """Move a pipeline to main memory, without its speed-ups."""
+        self._bare(model)
         with _quiet():
             model.to("cpu")
 
     def wake(self, model: Any, rungs: tuple[Rung, ...]) -> None:
         """Move a pipeline that rests back to the device."""
         place(model, rungs, self._device())
+
+
+def _rounded(entry: ModelEntry) -> tuple[str, ...]:
+    """The parts of a model that are rounded to 8 bits: those whose weights are many."""
+    assert entry.family is not None
+    encoders = zip(entry.family.encoders, entry.family.stems, strict=True)
+    return (entry.family.denoiser, *(name for (_, name), stem in encoders if stem == "t5xxl"))
+
+
+def _bytes(tensor: Any) -> int:
+    """What a tensor really takes; one of 8 bits says the format that it computes in."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    return int(tensor.numel() * tensor.element_size())
 
 
 def stored_parts(entry: ModelEntry) -> dict[str, int]:

@@ -19,6 +19,7 @@ from studio.models.entry import ModelEntry
 from studio.models.integrity import file_problem
 from studio.models.manager import ModelManager
 from studio.models.merging.recipe import read_recipe
+from studio.models.speedups import LOADERS
 from studio.models.upscalers import UpscalerShelf
 
 _BLOCK = 1 << 22
@@ -133,10 +134,15 @@ class Library:
 
     def unload(self, model_id: str) -> None:
         """Take a model out of memory; ModelError when a job uses it."""
-        held = {each.id for each in self._models.held() if each.kind == "diffusion"}
-        if model_id in held and not self._models.unload("diffusion", model_id):
+        if not self._unloaded(model_id):
             title = self._catalogue.get(model_id).title
             raise ModelError(f"{title} is in use by a running job; wait for its end.")
+
+    def _unloaded(self, model_id: str) -> bool:
+        """Take a model out of memory, as it is and of 8-bit weights; False when a job uses it."""
+        kinds = {each.kind for each in self._models.held() if each.id == model_id}
+        there = sorted(kinds & set(LOADERS))
+        return sum(self._models.unload(kind, model_id) for kind in there) == len(there)
 
     def make_default(self, model_id: str) -> None:
         """Let requests without a model get this one, also after a restart."""
@@ -197,9 +203,7 @@ class Library:
         Raises ModelError for what ships or is in use.
         """
         item = self._own(kind, item_id)
-        held = {each.id: each for each in self._models.held()}
-        loaded = item.kind == Kind.CHECKPOINT.value and item.id in held
-        if loaded and not self._models.unload("diffusion", item.id):
+        if item.kind == Kind.CHECKPOINT.value and not self._unloaded(item.id):
             raise ModelError(f"{item.title} is in use by a running job; wait for its end.")
         key = uuid.uuid4().hex
         place = self._trash / key

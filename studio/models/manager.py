@@ -63,7 +63,7 @@ class Loader(Protocol):
         ...
 
     def rest(self, model: Any) -> None:
-        """Move the model to main memory, where the device has another one."""
+        """Move the model to main memory, where the device has another one, without speed-ups."""
         ...
 
     def wake(self, model: Any, rungs: tuple[Rung, ...]) -> None:
@@ -252,7 +252,7 @@ class ModelManager:
             slot = self._slots[key] = Slot(key, title, size, outfit=((), spec.rungs, ()))
         elif slot.state is State.RESTING:
             slot.state, slot.footprint = State.COMING, size
-            slot.outfit = (slot.outfit[0], spec.rungs, slot.outfit[2])
+            slot.outfit = (slot.outfit[0], spec.rungs, ())  # it rests without its speed-ups
         slot.users[threading.get_ident()] += 1
         slot.work += spec.work
         slot.outfit, slot.dressing = spec.outfit, slot.outfit != spec.outfit

@@ -14,7 +14,7 @@ from studio.errors import AtelierError
 from studio.models.entry import ModelEntry
 from studio.requests import PROMPT_LIMIT, GenerationRequest, Schedule, validated
 from studio.services import Services
-from tabs.blocks import header, loras, prompts, sampling, seed, stage
+from tabs.blocks import header, loras, prompts, sampling, seed, speedups, stage
 from tabs.blocks.stage import REMEMBERED_JOBS, PageJobs
 from tabs.forms import Form, Values
 
@@ -42,6 +42,7 @@ class MakerView:
     saved: gr.BrowserState
     also: tuple[Any, ...] = ()
     picker: loras.Loras | None = None
+    speed: speedups.Speed
 
 
 def remembered(name: str) -> dict[str, Any]:
@@ -167,6 +168,8 @@ class MakerHandlers:
                 updates[name] = gr.Dropdown(known, value=value)
         if updates.get("hires_sampler", "") is None:
             updates["hires_sampler"] = ""
+        if "speedups" in updates:
+            speedups.fitted(updates, entry, self._view.speed, self._services)
         sampling.fitted(updates, entry)
         return self._view.form.updates(updates)
 
@@ -235,8 +238,9 @@ def wire_jobs(
 
 
 def wire_controls(view: MakerView, handlers: MakerHandlers) -> None:
-    """Connect prompts, LoRA files, sampler and seed."""
+    """Connect prompts, LoRA files, sampler, speed-ups and seed."""
     fields, words = view.form.fields, view.prompts
+    speedups.wire(view.speed, view.form, handlers.services)
     seed.wire(view.seed)
     if view.picker is not None:
         loras.wire(view.picker, handlers.services, fields["model"], words.prompt)

@@ -1,6 +1,7 @@
 """Does a job with as little saving as it can, and with more where memory falls short."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from studio.context import Context, ModelSpec, Rung
 from studio.diffusion.memory.need import Shape, needs
+from studio.diffusion.step_cache import forget
 from studio.errors import OutOfMemory
 from studio.events import Notice
 from studio.models.devices import Device, is_out_of_memory
@@ -51,7 +53,7 @@ class Climb:
                 self._release()
             wanted = replace(spec, rungs=need.rungs, work=need.work)
             try:
-                with context.borrow(wanted) as pipe, torch.inference_mode():
+                with context.borrow(wanted) as pipe, torch.inference_mode(), _forgetting(pipe):
                     if need.rungs:
                         names = ", ".join(need.rungs)
                         self._journal.record("rung", model=entry.title, rungs=names)
@@ -73,6 +75,15 @@ class Climb:
             f"{_many(shape)} at {shape.size[0]}x{shape.size[1]} does not fit into the device's "
             "memory, whatever is saved; choose a smaller size or batch."
         )
+
+
+@contextmanager
+def _forgetting(pipe: Any) -> Iterator[None]:
+    """Let a step cache keep nothing beyond the block: the model may wear it for long yet."""
+    try:
+        yield
+    finally:
+        forget(getattr(pipe, "transformer", None))
 
 
 def _told(rungs: tuple[Rung, ...], refusal: OutOfMemory | None, *, full: bool) -> str:

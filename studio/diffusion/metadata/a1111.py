@@ -32,7 +32,14 @@ _USED = {
     *("Steps", "Sampler", "Schedule type", "Scheduler", "CFG scale", "Seed", "Size-1", "Size-2"),
     *("Model", "Model hash", "Variation seed", "Variation seed strength", "Clip skip", "RNG"),
     *("Version", "Lora hashes", "Lora weights", "User", "Hashes", "TI hashes", "TI"),
-    *("Distilled CFG Scale", "Batch size", "Batch pos", "Raw prompt", "Raw negative prompt"),
+    *(
+        "Distilled CFG Scale",
+        "Speed-ups",
+        "Batch size",
+        "Batch pos",
+        "Raw prompt",
+        "Raw negative prompt",
+    ),
 }
 
 
@@ -60,6 +67,8 @@ def load(text: str) -> Imported:
     draft.put("variation_strength", fields.get("Variation seed strength", 0))
     draft.put("variation_seed", fields.get("Variation seed"))
     draft.put_model(fields.get("Model"), fields.get("Model hash"))
+    if "Speed-ups" in fields:
+        draft.keep("speedups", [key.strip() for key in fields["Speed-ups"].split(",")])
     if "Hires upscale" in fields:
         _second_pass(draft, fields)
     _notes(draft, fields)

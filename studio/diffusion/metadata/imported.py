@@ -13,6 +13,7 @@ from studio.requests import GenerationRequest, PictureRequest, label, validated
 
 # A seed or a side that does not fit has no neighbour that means the same; these have.
 _CLAMPED = {"steps", "cfg_scale", "clip_skip", "variation_strength"}
+_NOT_PLAIN = {"soft", "curve_points", "speedups"}
 _LISTED = 12
 _SHOWN = 60
 
@@ -61,7 +62,7 @@ class Draft:
 
     def keep(self, name: str, value: object) -> bool:
         """Take a field's value if the request accepts it, else note why not."""
-        if isinstance(value, (bool, list, dict)) and name not in ("soft", "curve_points"):
+        if isinstance(value, (bool, list, dict)) and name not in _NOT_PLAIN:
             self.note(f"{label(name)} is not a plain value and was left out")
             return False
         clean = _printable(value) if isinstance(value, str) else value

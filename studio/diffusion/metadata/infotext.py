@@ -118,6 +118,7 @@ def _sampling_fields(
         "Variation seed": request.variation_seed if varied else None,
         "Variation seed strength": _number(request.variation_strength) if varied else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
+        "Speed-ups": ", ".join(request.speedups) or None,
     }
 
 
