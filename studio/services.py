@@ -148,11 +148,13 @@ def build_services(settings: Settings) -> Services:
             GenerationRequest,
             lambda request: resolve_generation(cast(GenerationRequest, request), catalogue, shelf),
             engine.generate,
+            title="a picture",
         ),
         "edit": Kind(
             EditRequest,
             lambda request: resolve_edit(cast(EditRequest, request), catalogue, inputs),
             engine.edit,
+            title="an edit",
         ),
         "upscale": Kind(
             UpscaleRequest,
@@ -160,11 +162,13 @@ def build_services(settings: Settings) -> Services:
                 cast(UpscaleRequest, request), catalogue, inputs, shelf
             ),
             engine.upscale,
+            title="an enlargement",
         ),
         "timing": Kind(
             TimingRequest,
             lambda request: resolve_timing(cast(TimingRequest, request), catalogue),
             engine.time,
+            title="a timing",
         ),
     }
     library = Library(

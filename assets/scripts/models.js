@@ -41,8 +41,9 @@ const gauge = (box, name, used, total, models, budget) => {
 const span_of = (seconds) => seconds < 90 ? Math.max(1, Math.round(seconds)) + " s" : Math.round(seconds / 60) + " min";
 const lease = (each) => {
   const now = Date.now() / 1000;
-  if (each.waits) return each.holder + " waits for it, since " + span_of(now - each.since);
-  return each.holder + " has it" + (each.alone ? " alone" : "") + (each.until > now ? ", for about " + span_of(each.until - now) : "");
+  const holder = each.holder[0].toUpperCase() + each.holder.slice(1);
+  if (each.waits) return holder + " waits for the device, since " + span_of(now - each.since);
+  return holder + " has the device" + (each.alone ? " alone" : "") + (each.until > now ? ", for about " + span_of(each.until - now) : "");
 };
 const meter = (s) => {
   const bytes = (resting) => s.held.reduce((sum, each) => sum + (each.resting === resting ? each.bytes : 0), 0);

@@ -32,13 +32,14 @@ class Use(Enum):
 class Kind:
     """One kind of work: its request, how that is completed at submission, and who does it.
 
-    use: of the device.
+    use: of the device. title: what one is called where it has the device.
     """
 
     request: type[Request]
     resolve: Callable[[Request], Request]
     work: Callable[[Request, Context], None]
     use: Use = Use.SHARED
+    title: str = "a job"
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ class JobQueue:
         """The function that does a stored job."""
         return self._kinds[row.kind].work
 
-    def use(self, row: JobRow) -> Use:
-        """How a stored job uses the device."""
-        return self._kinds[row.kind].use
+    def kind(self, row: JobRow) -> Kind:
+        """The kind of a stored job."""
+        return self._kinds[row.kind]
 
     def unended(self, kind: str) -> list[JobRow]:
         """Jobs of a kind that wait or run, oldest first."""

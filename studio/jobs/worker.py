@@ -138,8 +138,8 @@ class Runner:
         self, job: JobRow, channel: Channel, token: CancelToken
     ) -> Iterator[Callable[[float], None]]:
         """The device as the job's kind uses it; who waits for it is told and can be cancelled."""
-        use = self._queue.use(job)
-        if self._broker is None or use is Use.NONE:
+        kind = self._queue.kind(job)
+        if self._broker is None or kind.use is Use.NONE:
             yield lambda seconds: None
             return
 
@@ -149,8 +149,8 @@ class Runner:
             left = max(0.0, *ends) if len(ends) == len(held) else None
             channel.emit(Waiting(holder=held[0].holder.title, seconds_left=left))
 
-        holder = Holder(f"{job.kind} {job.id[:8]}", job.id, this_thread())
-        with self._broker.lease(holder, alone=use is Use.ALONE, on_wait=on_wait) as expect:
+        holder = Holder(kind.title, job.id, this_thread())
+        with self._broker.lease(holder, alone=kind.use is Use.ALONE, on_wait=on_wait) as expect:
             yield expect
 
     def _tell(self, call: Callable[[Hook], None]) -> None:
