@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
 _PIECE = 1 << 20
+_LARGE = (".safetensors", ".bin", ".ckpt")
+"""Files that the hub keeps apart, under their SHA-256; of others it has git's SHA-1."""
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -75,7 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         info = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-        found = info or file
+        tree = re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path)
+        found = info or file or tree
         if found is None or found[1] not in hub.repos:
             self._refuse(401, "RepoNotFound")
         elif found[1] in hub.gated and headers.get("authorization") != "Bearer good":
@@ -84,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RevisionNotFound")
         elif info is not None:
             self._info(info[1])
+        elif tree is not None:
+            self._tree(tree[1])
         else:
             assert file is not None
             self._file(hub.repos[file[1]].get(file[3]), file[3], headers.get("range", ""))
@@ -98,11 +103,25 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = []
         for name, data in self.server_hub.repos[repo].items():
             facts: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": "0" * 40}
-            if name.endswith((".safetensors", ".bin", ".ckpt")):
+            if name.endswith(_LARGE):
                 digest = hashlib.sha256(data).hexdigest()
                 facts["lfs"] = {"sha256": digest, "size": len(data), "pointerSize": 134}
             siblings.append(facts)
-        body = json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode()
+        self._json({"id": repo, "sha": COMMIT, "siblings": siblings})
+
+    def _tree(self, repo: str) -> None:
+        entries = []
+        for name, data in self.server_hub.repos[repo].items():
+            facts: dict[str, object] = {"type": "file", "path": name, "size": len(data)}
+            facts["oid"] = hashlib.sha1(data).hexdigest()
+            if name.endswith(_LARGE):
+                digest = hashlib.sha256(data).hexdigest()
+                facts["lfs"] = {"oid": digest, "size": len(data), "pointerSize": 134}
+            entries.append(facts)
+        self._json(entries)
+
+    def _json(self, content: object) -> None:
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -115,7 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         first = int(wanted.removeprefix("bytes=").partition("-")[0] or 0) if wanted else 0
         self.send_response(206 if first else 200)
-        self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+        digest = hashlib.sha256 if name.endswith(_LARGE) else hashlib.sha1
+        self.send_header("ETag", f'"{digest(data).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(data) - first))

@@ -7,7 +7,6 @@ import re
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from studio.errors import ModelError, from_os_error
 from studio.events import Progress
 from studio.models.drawers import PICKLES
 from studio.models.hashes import sha256
+from studio.models.hub_cache import RemoteFile, cached_file, cached_revision, share
 from studio.requests import DownloadRequest
 
 if TYPE_CHECKING:
@@ -36,15 +36,6 @@ _NAMED = 8
 _PLAIN = re.compile(r"(?:[\w-][\w.+ -]*/)*[\w.-][\w.+ -]*")
 """Names of files that stay below their folder."""
 _TELL_SECONDS = 0.4
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file of a repository. size: in bytes. sha256: "" where the hub keeps none (small files)."""
-
-    name: str
-    size: int
-    sha256: str
 
 
 class Hub:
@@ -82,9 +73,19 @@ class Hub:
             raise from_os_error(error, f"put {request.repo} into {target}") from error
 
     def _found(self, api: "HfApi", request: DownloadRequest) -> tuple[str, list[RemoteFile]]:
-        info = api.model_info(
-            request.repo, revision=request.revision or None, files_metadata=True, timeout=20
-        )
+        """Commit and files: the hub's, or without a network those that were fetched before."""
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        try:
+            info = api.model_info(
+                request.repo, revision=request.revision or None, files_metadata=True, timeout=20
+            )
+        except Exception as error:
+            if not (isinstance(error, OfflineModeIsEnabled) or _is_network(error)):
+                raise
+            if (cached := cached_revision(request.repo, request.revision)) is None:
+                raise
+            return cached
         files = [
             RemoteFile(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else "")
             for each in info.siblings or ()
@@ -131,7 +132,11 @@ class Hub:
         target = staging / file.name
         part = target.with_name(target.name + ".part")
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
+        cached = None if target.exists() else cached_file(repo, commit, file)
+        if cached is not None:
+            part.unlink(missing_ok=True)
+            share(cached, target)
+        elif not target.exists():
             there = part.stat().st_size if part.exists() else 0
             if there > file.size:  # of another version, or of no known size
                 part.unlink()
