@@ -172,7 +172,12 @@ def build_services(settings: Settings) -> Services:
         ),
     }
     library = Library(
-        catalogue, shelf, engine.models, settings.data_dir, fixed=bool(settings.default_model)
+        catalogue,
+        shelf,
+        engine.models,
+        engine.broker,
+        settings.data_dir,
+        fixed=bool(settings.default_model),
     )
     hub = Hub(settings.data_dir / "models")
     fetching = {

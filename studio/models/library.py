@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from studio.context import ModelSpec
 from studio.errors import ModelError, from_os_error
+from studio.models.broker import Broker, Holder, this_thread
 from studio.models.catalogue import Catalogue
 from studio.models.convert import convert
 from studio.models.drawers import Kind, WeightFile
@@ -85,6 +86,7 @@ class Library:
         catalogue: Catalogue,
         upscalers: UpscalerShelf,
         models: ModelManager,
+        broker: Broker,
         data: Path,
         *,
         fixed: bool,
@@ -92,6 +94,7 @@ class Library:
         self._catalogue = catalogue
         self._upscalers = upscalers
         self._models = models
+        self._broker = broker
         self._data = data
         self._fixed = fixed
         self._root = data / "models"
@@ -128,8 +131,21 @@ class Library:
         return recipe.told() if recipe else ""
 
     def load(self, model_id: str) -> None:
-        """Bring a model into memory, where it stays until its room is needed."""
-        with self._models.borrow(ModelSpec("diffusion", model_id)):
+        """Bring a model into memory, where it stays until its room is needed.
+
+        Raises ModelError when it cannot be, or when somebody has the device alone.
+        """
+        for lease in self._broker.leases():
+            if lease.alone:
+                title, who = self._catalogue.get(model_id).title, lease.holder.title
+                raise ModelError(
+                    f"{title} cannot be loaded now: {who} has the device alone or waits for it; "
+                    "load it when that has ended."
+                )
+        with (
+            self._broker.lease(Holder("a load", is_alive=this_thread())),
+            self._models.borrow(ModelSpec("diffusion", model_id), patient=False),
+        ):
             return
 
     def unload(self, model_id: str) -> None:

@@ -103,14 +103,19 @@ class ModelManager:
 
     @contextmanager
     def borrow(
-        self, spec: ModelSpec, on_load: Callable[[str], None] = lambda title: None
+        self,
+        spec: ModelSpec,
+        on_load: Callable[[str], None] = lambda title: None,
+        *,
+        patient: bool = True,
     ) -> Iterator[Any]:
         """The model in the view that its task needs, pinned while the block runs.
 
-        on_load: called with the model's title when it has to be loaded first.
+        on_load: called with the model's title when it has to be loaded first. patient: whether to
+        wait for room that others will give back.
         Raises ModelError when it cannot be loaded and OutOfMemory when it does not fit.
         """
-        slot, view = self._take(spec, on_load), None
+        slot, view = self._take(spec, on_load, patient), None
         try:
             if slot.dressing:  # of all its users only the one who changed it sees this
                 self._dress(slot, spec)
@@ -172,13 +177,13 @@ class ModelManager:
             self._release()
         return [slot.title for slot in gone]
 
-    def _take(self, spec: ModelSpec, on_load: Callable[[str], None]) -> Slot:
+    def _take(self, spec: ModelSpec, on_load: Callable[[str], None], patient: bool) -> Slot:
         """The slot with one more user, its model ready; it may have to be dressed."""
         loader = self._loaders[spec.kind]
         known: tuple[str, Footprint] | None = None
         while True:
             with self._changed:
-                taken = self._pinned(spec, known)
+                taken = self._pinned(spec, known, patient)
             if taken is not None:
                 break
             known = loader.title(spec.id), loader.estimate(spec.id, spec.rungs)
@@ -210,7 +215,7 @@ class ModelManager:
         self._journal.record(event, model=slot.title, bytes=size, seconds=seconds)
 
     def _pinned(
-        self, spec: ModelSpec, known: tuple[str, Footprint] | None
+        self, spec: ModelSpec, known: tuple[str, Footprint] | None, patient: bool
     ) -> tuple[Slot, list[Slot]] | None:
         """The slot with one more user, and the idle ones that have to go first.
 
@@ -231,7 +236,7 @@ class ModelManager:
                         title, size = slot.title, slot.footprint
                     elif known is not None:
                         title, size = known
-                    going = self._room(spec, title, size, budget, patient=not holds)
+                    going = self._room(spec, title, size, budget, patient and not holds)
                     if going is not None:
                         return self._admit(spec, title, size, going), going
                 if ticket not in self._waiting:
@@ -266,7 +271,7 @@ class ModelManager:
         return ticket[1] - self._waiting[0][1] < _PATIENCE
 
     def _room(
-        self, spec: ModelSpec, title: str, size: Footprint, budget: int, *, patient: bool
+        self, spec: ModelSpec, title: str, size: Footprint, budget: int, patient: bool
     ) -> list[Slot] | None:
         """The idle slots to take off the device for a loan, None when it is to wait for others.
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from studio.context import ModelSpec
-from studio.errors import ModelError, StorageError
+from studio.errors import ModelError, OutOfMemory, StorageError
+from studio.models.broker import Holder
 from studio.models.library import Library
 from studio.services import Services, build_services
 from studio.settings import Settings
@@ -120,6 +122,29 @@ def test_a_model_is_loaded_and_unloaded(
     library.unload(embedded_id)
     assert services.engine.models.held() == []
     library.unload(embedded_id)
+
+
+def test_nothing_is_loaded_while_somebody_has_the_device_alone(
+    library: Library, services: Services, embedded_id: str
+) -> None:
+    with (
+        services.engine.broker.lease(Holder("a training"), alone=True),
+        pytest.raises(ModelError, match="a training has the device alone"),
+    ):
+        library.load(embedded_id)
+    assert services.engine.models.held() == []
+
+
+def test_a_load_does_not_wait_for_room(
+    library: Library, services: Services, mine: str, embedded_id: str
+) -> None:
+    """Whoever pressed the button would stare at it until a job somewhere has ended."""
+    models = services.engine.models
+    with models.borrow(ModelSpec("diffusion", embedded_id)):
+        size = models.held()[0].bytes
+        models._budget = lambda: size + 10**6  # type: ignore[method-assign]
+        with ThreadPoolExecutor(1) as pool, pytest.raises(OutOfMemory, match="held by"):
+            pool.submit(library.load, mine).result(20)
 
 
 def test_a_model_in_use_stays(library: Library, services: Services, mine: str) -> None:
