@@ -1,5 +1,6 @@
 """LoRA files of random weights for any pipeline, in diffusers' format and in kohya's."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,28 @@ from safetensors.torch import load_file, save_file
 
 RANK = 4
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj", "add_q_proj")
+CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "proj_in", "proj_out")
+"""What a LoCon has beside the layers of attention."""
 TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def lora_file(
-    pipe: Any, path: Path, seed: int = 0, *, text: bool = False, size: float = 0.3
+    pipe: Any,
+    path: Path,
+    seed: int = 0,
+    *,
+    text: bool = False,
+    size: float = 0.3,
+    targets: Sequence[str] = TARGETS,
 ) -> None:
     """A LoRA for a pipeline's denoiser, and for its first text encoder too; pipe is spoiled."""
     torch.manual_seed(seed)
     denoiser = "transformer" if hasattr(pipe, "transformer") else "unet"
-    parts = {denoiser: TARGETS} | ({"text_encoder": TEXT_TARGETS} if text else {})
+    parts = {denoiser: tuple(targets)} | ({"text_encoder": TEXT_TARGETS} if text else {})
     layers = {}
-    for part, targets in parts.items():
+    for part, layers_of_part in parts.items():
         network = getattr(pipe, part)
-        config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(targets))
+        config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(layers_of_part))
         network.add_adapter(config, adapter_name="default")
         for name, weight in network.named_parameters():
             if "lora_" in name:

@@ -19,7 +19,14 @@ from studio.models.headers import Header, HeaderError, read_header
 _FLUX = ("single_blocks", "single_transformer_blocks", "double_blocks")
 _SD3 = ("joint_blocks", "transformer.transformer_blocks", "transformer_transformer_blocks")
 _UNET = ("lora_unet_", "unet.", "down_blocks")
-_OTHERS = {"hada_w": "is a LoHa", "lokr_w": "is a LoKr", "oft_": "is an OFT"}
+_OTHERS = {
+    "hada_w": "is a LoHa",
+    "lokr_w": "is a LoKr",
+    "oft_": "is an OFT",
+    # diffusers would pass over the scale and wear the rest, which is another picture.
+    "dora_scale": "is a DoRA",
+    "lora_magnitude_vector": "is a DoRA",
+}
 _CONTEXT = re.compile(
     r"^.*attn2[._](?:to_k|processor\.to_k_lora)\.(?:lora[._])?(?:down|A)\.weight$", re.MULTILINE
 )

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from lora_files import RANK, as_kohya, lora_file
+from lora_files import CONVOLUTIONS, RANK, as_kohya, lora_file
 from recorder import Studio, clean_environment
 from safetensors.torch import load_file, save_file
 from tiny_models import FAMILIES, tiny_model
@@ -141,6 +141,35 @@ def test_kohyas_names_are_the_same_lora(studio: Studio, shelf: Path) -> None:
     made = studio.pixels(**asked("sd1", "<lora:kohya:1>"))
     expected = studio.pixels(**asked("sd1", "<lora:for-sd1:1>"))
     assert np.abs(made.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("key", ["sd1", "sdxl"])
+def test_convolutions_are_worn_too(studio: Studio, shelf: Path, key: str) -> None:
+    """A LoCon: what its convolutions add is the product of its matrices, and no more is left."""
+    models = studio.services.settings.data_dir / "models"
+    pipe = diffusers.DiffusionPipeline.from_pretrained(models / key)
+    lora_file(pipe, shelf / "locon.safetensors", targets=CONVOLUTIONS, size=0.1)
+    names = load_file(shelf / "locon.safetensors")
+    assert any(".conv1.lora_A" in name and tensor.ndim == 4 for name, tensor in names.items())
+    as_kohya(shelf / "locon.safetensors", shelf / "kohyas-locon.safetensors")
+    plain = studio.pixels(**asked(key))
+    worn = studio.pixels(**asked(key, "<lora:locon:1>"))
+    kohyas = studio.pixels(**asked(key, "<lora:kohyas-locon:1>"))
+    assert np.abs(worn.astype(int) - plain).mean() > 2
+    assert np.abs(worn.astype(int) - kohyas).max() <= 1
+    assert np.array_equal(studio.pixels(**asked(key)), plain)
+
+
+@pytest.mark.parametrize("scale", ["dora_scale", "lora_magnitude_vector.weight"])
+def test_a_dora_is_not_worn_as_a_plain_lora(studio: Studio, shelf: Path, scale: str) -> None:
+    as_kohya(shelf / "for-sd1.safetensors", shelf / "dora.safetensors")
+    tensors = load_file(shelf / "dora.safetensors")
+    stem = next(iter(tensors)).partition(".")[0]
+    save_file({**tensors, f"{stem}.{scale}": torch.ones(4, 1)}, shelf / "dora.safetensors")
+    with pytest.raises(ModelError, match=r"'dora' is a DoRA, which this studio does not apply"):
+        ModelError, match=r"LoRA 'dora' is a DoRA, which this studio does not apply"
+    ):
+        studio.make(**asked("sd1", "<lora:dora:1>"))
 
 
 def test_text_and_picture_have_strengths_of_their_own(studio: Studio) -> None:
