@@ -93,7 +93,7 @@ def _worn(
                 worn: Any = module  # all kinds of layers have get_delta_weight, their base has not
                 if name in module.lora_magnitude_vector or module.lora_bias.get(name):
                     raise ModelError(
-                        f"LoRA {lora.name!r} has more than two matrices a layer (DoRA or biases), "
+                        f"LoRA {lora.name!r} has more than two matrices a layer (biases, say), "
                         "which cannot be baked; wear it instead."
                     )
                 both = (worn.lora_A[name].weight, worn.lora_B[name].weight)
