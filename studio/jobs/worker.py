@@ -47,8 +47,15 @@ class JobContext:
         self._outputs = outputs
 
     def borrow(self, spec: ModelSpec) -> AbstractContextManager[Any]:
-        """A loaded model, pinned while the block runs; listeners hear when it must be loaded."""
-        return self._models.borrow(spec, on_load=lambda title: self.emit(Loading(model=title)))
+        """A loaded model, pinned while the block runs; listeners hear when it must be loaded.
+
+        Raises Cancelled also while others are waited for.
+        """
+        return self._models.borrow(
+            spec,
+            on_load=lambda title: self.emit(Loading(model=title)),
+            on_wait=self._token.check,
+        )
 
     def emit(self, event: Event) -> None:
         """Tell everyone who follows this job, and those who wait for its device how long yet."""

@@ -107,15 +107,17 @@ class ModelManager:
         spec: ModelSpec,
         on_load: Callable[[str], None] = lambda title: None,
         *,
+        on_wait: Callable[[], object] = lambda: None,
         patient: bool = True,
     ) -> Iterator[Any]:
         """The model in the view that its task needs, pinned while the block runs.
 
-        on_load: called with the model's title when it has to be loaded first. patient: whether to
+        on_load: called with the model's title when it has to be loaded first. on_wait: called now
+        and then while others are waited for; what it raises ends the waiting. patient: whether to
         wait for room that others will give back.
         Raises ModelError when it cannot be loaded and OutOfMemory when it does not fit.
         """
-        slot, view = self._take(spec, on_load, patient), None
+        slot, view = self._take(spec, on_load, on_wait, patient), None
         try:
             if slot.dressing:  # of all its users only the one who changed it sees this
                 self._dress(slot, spec)
@@ -177,13 +179,19 @@ class ModelManager:
             self._release()
         return [slot.title for slot in gone]
 
-    def _take(self, spec: ModelSpec, on_load: Callable[[str], None], patient: bool) -> Slot:
+    def _take(
+        self,
+        spec: ModelSpec,
+        on_load: Callable[[str], None],
+        on_wait: Callable[[], object],
+        patient: bool,
+    ) -> Slot:
         """The slot with one more user, its model ready; it may have to be dressed."""
         loader = self._loaders[spec.kind]
         known: tuple[str, Footprint] | None = None
         while True:
             with self._changed:
-                taken = self._pinned(spec, known, patient)
+                taken = self._pinned(spec, known, on_wait, patient)
             if taken is not None:
                 break
             known = loader.title(spec.id), loader.estimate(spec.id, spec.rungs)
@@ -215,7 +223,11 @@ class ModelManager:
         self._journal.record(event, model=slot.title, bytes=size, seconds=seconds)
 
     def _pinned(
-        self, spec: ModelSpec, known: tuple[str, Footprint] | None, patient: bool
+        self,
+        spec: ModelSpec,
+        known: tuple[str, Footprint] | None,
+        on_wait: Callable[[], object],
+        patient: bool,
     ) -> tuple[Slot, list[Slot]] | None:
         """The slot with one more user, and the idle ones that have to go first.
 
@@ -242,6 +254,7 @@ class ModelManager:
                 if ticket not in self._waiting:
                     self._waiting.append(ticket)
                 self._changed.wait(_LOOK_AGAIN)
+                on_wait()
         finally:
             if ticket in self._waiting:
                 self._waiting.remove(ticket)

@@ -63,10 +63,11 @@ def before_each_step(studio: Studio, call: Callable[[int], None]) -> Iterator[li
 
     with studio.borrow() as pipe:
         handle = pipe.unet.register_forward_pre_hook(hook)
-        try:
-            yield done
-        finally:
-            handle.remove()
+    # The model is given back: a job that wants it in another outfit would wait for it.
+    try:
+        yield done
+    finally:
+        handle.remove()
 
 
 # --- the same again -----------------------------------------------------------------------------
@@ -357,7 +358,7 @@ def test_out_of_memory_is_one_sentence_and_the_next_job_works(working: Services)
         job = working.queue.submit(GenerationRequest(prompt="a dog", steps=4, batch_size=2))
         assert finished(working, job) is Status.FAILED
         assert working.queue.get(job).reason == (
-            "A batch of 2 at 128x128 does not fit into the device's memory; "
+            "A batch of 2 at 128x128 does not fit into the device's memory, whatever is saved; "
             "choose a smaller size or batch."
         )
     after = working.queue.submit(GenerationRequest(prompt="a dog", steps=2))

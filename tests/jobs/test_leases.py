@@ -6,7 +6,9 @@ import threading
 import time
 
 import pytest
+from toy_models import Shelf
 
+from studio.context import ModelSpec
 from studio.events import Progress, Status, Waiting
 from studio.models import broker as broker_module
 from studio.models.broker import Holder, process
@@ -131,3 +133,23 @@ def test_without_a_limit_nobody_looks():
     tidying.start()
     tidying.stop()
     assert models.asked == []
+
+
+def test_a_job_that_waits_for_a_model_can_be_cancelled(desk):
+    """Somebody has the model in another outfit, for as long as he likes."""
+    desk.models._loaders = {"toy": Shelf()}
+    desk.models._budget = lambda: 10**9
+    waits = threading.Event()
+
+    def work(context):
+        waits.set()
+        with context.borrow(ModelSpec("toy", "apple:10", speedups=("fast",))):
+            raise AssertionError("nobody gave it back")
+
+    desk.errands["work"] = work
+    with desk.models.borrow(ModelSpec("toy", "apple:10")):
+        desk.worker.start()
+        job_id = desk.submit("work")
+        assert waits.wait(WAIT)
+        desk.queue.cancel(job_id)
+        assert desk.wait(job_id) is Status.CANCELLED
