@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from PIL import Image
-from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
+from playwright.sync_api import BrowserContext, Error, Locator, Page, Response, expect
 
 CUT = "AbortError|Connection errored out|network error"
 """What Gradio writes to the console when its stream of events ends before its time."""
@@ -113,7 +113,12 @@ class StudioPage:
             return response.url.endswith("/run/predict") and next(answers) == LOAD_EVENTS
 
         with self.page.expect_response(all_answered):
-            self.page.goto(self.url)
+            try:
+                self.page.goto(self.url)
+            except Error as error:
+                # A page whose server has come back loads itself, and one of the two gives way.
+                if "ERR_ABORTED" not in str(error):
+                    raise
             expect(self.page.locator("#at-run")).to_be_visible(timeout=30_000)
         self.page.wait_for_timeout(200)  # for Gradio to put the answers into the controls
         return self
