@@ -87,10 +87,10 @@ def _forgetting(pipe: Any) -> Iterator[None]:
 
 
 def _told(rungs: tuple[Rung, ...], refusal: OutOfMemory | None, *, full: bool) -> str:
-    if full:
+    if full or refusal is None or not refusal.needed:  # nobody counted: it did not fit when tried
         return f"The device's memory was full: the job goes on with {_listed(rungs)}."
-    needed, free = (refusal.needed, refusal.free) if refusal else (0, 0)
-    return f"Needs {_gb(needed)}, {_gb(free)} free: works with {_listed(rungs)}."
+    needed, free = _gb(refusal.needed), _gb(refusal.free)
+    return f"Needs {needed}, {free} free: works with {_listed(rungs)}."
 
 
 def _listed(rungs: tuple[Rung, ...]) -> str:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from recorder import Recorder, Studio
 
-from studio.context import Rung
+from studio.context import ModelSpec, Rung
 from studio.diffusion import generate
 from studio.diffusion.memory.allocations import Allocations
 from studio.diffusion.memory.need import Shape, needs
@@ -129,6 +130,7 @@ def test_when_no_rung_is_left_it_is_said_in_one_sentence(studio: Studio) -> None
 
 def test_the_need_is_told_before_the_job(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with little free memory is never tried in vain."""
+    studio.make(prompt="a dog", steps=1)  # loaded, so that its weights need no room any more
     ladder = {each.rungs: each.work for each in needs_of(studio)}
     free = [ladder[one_by_one(studio)] + 10**6]
     models = studio.services.engine.models
@@ -149,6 +151,25 @@ def test_the_need_is_told_before_the_job(studio: Studio, monkeypatch: pytest.Mon
 
 def needs_of(studio: Studio) -> list:
     return list(needs(studio.services.catalogue.get(""), Shape((256, 256), 4), CPU, free=0))
+
+
+def test_a_load_that_did_not_fit_is_told_without_figures_that_nobody_has(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = studio.services.engine.models
+    real, tried = models.borrow, []
+
+    def borrow(spec: ModelSpec, *args: Any, **fields: Any) -> Any:
+        tried.append(spec.rungs)
+        if len(tried) == 1:
+            raise OutOfMemory("It did not fit on the GPU.")
+        return real(spec, *args, **fields)
+
+    monkeypatch.setattr(models, "borrow", borrow)
+    made = studio.make(**JOB)
+    (told,) = notices(made)
+    assert told.startswith("The device's memory was full: the job goes on with")
+    assert len(made.images) == 4
 
 
 def test_other_faults_are_no_reason_to_climb(

@@ -85,6 +85,21 @@ def test_rungs_change_where_weights_are_and_no_pixel(
         assert all(p.device.type == "cpu" for part in networks(pipe) for p in part.parameters())
 
 
+@pytest.mark.parametrize("key", ["sd1", "sdxl", "sd3", "flux-dev"])
+def test_moving_rungs_really_take_hold(all_families: Studio, key: str) -> None:
+    """Equal pixels alone would also come of rungs that do nothing."""
+    borrow = all_families.services.engine.models.borrow
+    hooked: dict[Rung, set[str]] = {}
+    for rung in MOVING:
+        with borrow(ModelSpec("diffusion", key, "text2image", rungs=(rung,))) as pipe:
+            parts = {n: p for n, p in pipe.components.items() if isinstance(p, torch.nn.Module)}
+            hooked[rung] = {name for name, part in parts.items() if hasattr(part, "_hf_hook")}
+            away = {n for n, p in parts.items() if next(p.parameters()).device.type == "meta"}
+            assert away == (set(parts) if rung is Rung.SEQUENTIAL_OFFLOAD else set())
+    assert hooked[Rung.MODEL_OFFLOAD] == hooked[Rung.SEQUENTIAL_OFFLOAD] == set(parts)
+    assert hooked[Rung.ENCODERS_OFF] == set(parts) - {"vae"}
+
+
 @pytest.mark.parametrize("key", ["sd1", "sdxl"])
 def test_attention_in_slices_and_decoding_in_tiles_are_nearly_the_same(
     all_families: Studio, monkeypatch: pytest.MonkeyPatch, key: str
