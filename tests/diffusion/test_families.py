@@ -1,7 +1,6 @@
 """Every family, tiny and of random weights: texts, images, holes, second passes and tiles."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from recorder import Studio, clean_environment, recorded
-from tiny_models import FAMILIES, tiny_model
+from tiny_models import FAMILIES
 
 from studio.context import ModelSpec
 from studio.diffusion.editing import masks
@@ -21,7 +20,6 @@ from studio.diffusion.resolve import resolve_generation
 from studio.diffusion.samplers import Flow, build_scheduler, samplers_for
 from studio.errors import RequestError
 from studio.models import families
-from studio.models.catalogue import Catalogue
 from studio.requests import GenerationRequest, MaskedContent, Sampler, Schedule
 from studio.services import build_services
 from studio.settings import Settings
@@ -35,17 +33,9 @@ LONG = ", ".join(["a blue car with a red hat"] * 60)
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """All families in one data folder, each under its key."""
-    folder = tmp_path_factory.mktemp("families")
-    tokenizer = Catalogue(Path("/nonexistent")).get("").path / "tokenizer"
-    for key in FAMILIES:
-        tiny_model(key, folder / "models" / key, tokenizer)
-    with pytest.MonkeyPatch.context() as patch:
-        clean_environment(patch)
-        built = build_services(Settings(data_dir=folder, device="cpu", dtype="float32"))
-    yield Studio(built)
-    built.stop()
+def studio(all_families: Studio) -> Studio:
+    """All families, in place of the embedded model."""
+    return all_families
 
 
 @pytest.fixture(scope="module")

@@ -2,39 +2,21 @@
 
 import gc
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-from recorder import Studio, clean_environment
-from tiny_models import FAMILIES, tiny_model
+from recorder import Studio
+from tiny_models import FAMILIES
 
 from studio.context import Rung
 from studio.diffusion.memory import need
 from studio.diffusion.memory.allocations import Allocations, most_bytes
 from studio.diffusion.memory.need import Shape, needs, work_bytes
-from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
-from studio.services import build_services
-from studio.settings import Settings
 
 CPU = Device("cpu", "CPU", "float32")
 GPU = Device("cuda:0", "GPU", "float32")
 SIDE = 128
-
-
-@pytest.fixture(scope="module")
-def all_families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    folder = tmp_path_factory.mktemp("families")
-    tokenizer = Catalogue(Path("/nonexistent")).get("").path / "tokenizer"
-    for key in FAMILIES:
-        tiny_model(key, folder / "models" / key, tokenizer)
-    with pytest.MonkeyPatch.context() as patch:
-        clean_environment(patch)
-        built = build_services(Settings(data_dir=folder, device="cpu", dtype="float32"))
-    yield Studio(built)
-    built.stop()
 
 
 @pytest.mark.parametrize("key", list(FAMILIES))

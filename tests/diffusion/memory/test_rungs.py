@@ -1,41 +1,23 @@
 """Every family on every rung: the same pictures, and nothing left of it afterwards."""
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import accelerate.utils
 import numpy as np
 import pytest
 import torch
-from recorder import Recorder, Studio, clean_environment
-from tiny_models import FAMILIES, tiny_model
+from recorder import Recorder, Studio
+from tiny_models import FAMILIES
 
 from studio.context import ModelSpec, Rung
 from studio.models import ladder
-from studio.models.catalogue import Catalogue
 from studio.models.ladder import take_off
-from studio.services import build_services
-from studio.settings import Settings
 
 SIDE = 64
 MOVING = (Rung.ENCODERS_OFF, Rung.MODEL_OFFLOAD, Rung.SEQUENTIAL_OFFLOAD)
 """Rungs that leave weights off the device; here a CPU is both, and all else of them is the same."""
-
-
-@pytest.fixture(scope="module")
-def all_families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    folder = tmp_path_factory.mktemp("families")
-    tokenizer = Catalogue(Path("/nonexistent")).get("").path / "tokenizer"
-    for key in FAMILIES:
-        tiny_model(key, folder / "models" / key, tokenizer)
-    with pytest.MonkeyPatch.context() as patch:
-        clean_environment(patch)
-        built = build_services(Settings(data_dir=folder, device="cpu", dtype="float32"))
-    yield Studio(built)
-    built.stop()
 
 
 @dataclass
