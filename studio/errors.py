@@ -52,6 +52,10 @@ class InputError(AtelierError):
     """An uploaded file is no picture that can be used."""
 
 
+class DataError(AtelierError):
+    """A data set, a predictions file or a document cannot be used as it is."""
+
+
 class StorageError(AtelierError):
     """Something could not be written or read back: disk full, read-only, gone."""
 

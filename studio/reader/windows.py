@@ -1,0 +1,162 @@
+"""Passages and questions as a reader takes them: overlapping windows of tokens.
+
+A passage is tokenised once, whatever is asked of it. A window is the question and a stretch of the
+passage, put together as the tokenizer puts a pair together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from studio.errors import RequestError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MAX_LENGTH = 384
+"""Tokens of a window: question, passage and marks."""
+OVERLAP = 128
+"""Tokens that neighbouring windows share; what run_qa.py calls doc_stride."""
+_LEAST_PASSAGE = 16
+"""Passage tokens that a window must have room for beside its question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenised text: ids, and for each token its first character and the one after its last."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Token ids and types of one input; passage tokens `first` to `last` stand at `at`.
+
+    null: place of the token whose span says that there is no answer.
+    """
+
+    ids: np.ndarray
+    types: np.ndarray
+    at: int
+    first: int
+    last: int
+    null: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Encoder:
+    """Makes windows as one tokenizer and one model want them.
+
+    tokenizer: a fast one. longest: tokens that the model has places for.
+    """
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerFast",
+        longest: int = 512,
+        max_length: int = MAX_LENGTH,
+        overlap: int = OVERLAP,
+    ):
+        self._tokenizer = tokenizer
+        # Some are saved with the truncation of other uses: windows must see the whole passage.
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        self.pad_id = int(tokenizer.pad_token_id or 0)
+        self.max_length = min(max_length, longest)
+        self.overlap = overlap
+        self._pieces = _pieces(tokenizer)
+
+    def tokens(self, text: str) -> Tokens:
+        """The tokens of a text without marks; offsets are characters of the text as it is."""
+        encoding = self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+        return Tokens(np.array(encoding.ids, dtype=np.int32), offsets[:, 0], offsets[:, 1])
+
+    def many(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of many texts, which are tokenised side by side."""
+        found = self._tokenizer.backend_tokenizer.encode_batch(
+            list(texts), add_special_tokens=False
+        )
+        return [
+            Tokens(np.array(each.ids, dtype=np.int32), offsets[:, 0], offsets[:, 1])
+            for each in found
+            for offsets in [np.array(each.offsets, dtype=np.int32).reshape(-1, 2)]
+        ]
+
+    def windows(self, question: Tokens, passage: Tokens) -> list[Window]:
+        """The question with each stretch of the passage, as run_qa.py cuts them.
+
+        Raises RequestError when the question leaves no room for a passage.
+        """
+        marks = sum(len(ids) for ids, _ in self._pieces.marks)
+        room = self.max_length - len(question) - marks
+        if room < _LEAST_PASSAGE:
+            most = self.max_length - marks - _LEAST_PASSAGE
+            raise RequestError(
+                f"The question has {len(question)} tokens, but this reader takes at most {most}; "
+                "ask more briefly.",
+                "question",
+            )
+        # An overlap as wide as a window would never come to an end.
+        step = max(1, room - self.overlap)
+        found = []
+        first = 0
+        while True:
+            last = min(first + room, len(passage))
+            found.append(self._window(question, passage, first, last))
+            if last >= len(passage):
+                return found
+            first += step
+
+    def _window(self, question: Tokens, passage: Tokens, first: int, last: int) -> Window:
+        before, between, after = self._pieces.marks
+        stretch = passage.ids[first:last]
+        types = self._pieces
+        parts = (before, (question.ids, types.question), between, (stretch, types.passage), after)
+        ids = np.concatenate([np.asarray(part, np.int32) for part, _ in parts])
+        kinds = np.concatenate(
+            [np.broadcast_to(np.asarray(kind, np.int32), (len(part),)) for part, kind in parts]
+        )
+        at = len(before[0]) + len(question) + len(between[0])
+        null = int(np.argmax(ids == types.null)) if types.null is not None else 0
+        return Window(ids, kinds, at, first, last, null)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """How a tokenizer joins a pair: marks before, between and after, each with its token types.
+
+    question, passage: token types of the two texts. null: id of the mark that says "no answer".
+    """
+
+    marks: tuple[tuple[list[int], Any], tuple[list[int], Any], tuple[list[int], Any]]
+    question: int
+    passage: int
+    null: int | None
+
+
+def _pieces(tokenizer: "PreTrainedTokenizerFast") -> _Pieces:
+    """Read off what the tokenizer makes of a pair, which is right for every architecture."""
+    encoding = tokenizer.backend_tokenizer.encode("a", "b")
+    ids, types, whose = encoding.ids, encoding.type_ids, encoding.sequence_ids
+    first, second = whose.index(0), whose.index(1)
+    last = len(whose) - 1 - whose[::-1].index(1)
+    end_first = len(whose) - 1 - whose[::-1].index(0)
+    cuts = ((0, first), (end_first + 1, second), (last + 1, len(ids)))
+    before, between, after = ((ids[a:b], types[a:b]) for a, b in cuts)
+    null = tokenizer.cls_token_id
+    return _Pieces(
+        (before, between, after),
+        types[first],
+        types[second],
+        None if null is None else int(null),
+    )
