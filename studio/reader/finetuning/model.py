@@ -1,4 +1,4 @@
-"""The model of a run: loaded from a folder or the hub, and its weights in groups for the optimiser."""
+"""The model of a run: loaded from a folder or the hub; its weights in groups of one rate each."""
 
 import logging
 import re

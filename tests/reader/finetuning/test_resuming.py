@@ -55,8 +55,7 @@ def assert_same(run: Path, other: Path) -> None:
 
 def test_a_run_learns(unbroken):
     points = [point["loss"] for point in curve(unbroken) if "loss" in point]
-    assert len(points) == 24 + 24 * 0 or len(points) > 10
-    assert sum(points[-5:]) < 0.8 * sum(points[:5])
+    assert sum(points[-5:]) < 0.7 * sum(points[:5])
 
 
 @pytest.mark.parametrize("step", [1, 8, 11])
