@@ -37,11 +37,9 @@ class Int8Linear(nn.Module):
 
 
 def quantise(network: Any) -> None:
-    """Put rounded layers in the place of all linear ones but the head's."""
+    """Put rounded layers in the place of all linear ones but the head, which has two outputs."""
     for name, child in network.named_children():
-        if name == "qa_outputs":
-            continue
-        if type(child) is nn.Linear:
+        if type(child) is nn.Linear and child.out_features > 2:
             setattr(network, name, Int8Linear(child))
         else:
             quantise(child)

@@ -18,13 +18,12 @@ from studio.context import ModelSpec
 from studio.models.broker import Broker, Holder, Lease, this_thread
 from studio.models.devices import Device
 from studio.models.manager import ModelManager
-from studio.models.readers import FULL, INT8, LoadedReader, ReaderShelf
-from studio.reader.answerability import Answerability, read_answerability, sigmoid
+from studio.models.readers import FULL, INT8, ReaderShelf
+from studio.reader.answerability import Answerability, sigmoid
 from studio.reader.documents import Document
 from studio.reader.metrics import normalise
-from studio.reader.reading import Pair, Reader, Reading
+from studio.reader.reading import Pair, Reading, reader_of
 from studio.reader.retrieval import Retriever
-from studio.reader.windows import Encoder
 from studio.reader_requests import AskRequest, Precision
 
 _REMEMBERED = 4
@@ -151,17 +150,6 @@ class Answering:
                     self._indexed.popitem(last=False)
             self._indexed.move_to_end(key)
             return self._indexed[key]
-
-
-def reader_of(loaded: LoadedReader, name: str) -> Reader:
-    """A reader around what the model manager lends."""
-    return Reader(
-        loaded.network,
-        Encoder(loaded.tokenizer, loaded.longest),
-        read_answerability(loaded.folder),
-        name,
-        takes_types="token_type_ids" in loaded.tokenizer.model_input_names,
-    )
 
 
 def together(

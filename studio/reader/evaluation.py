@@ -114,4 +114,3 @@ def evenly(squad: Squad, count: int) -> list[Asked]:
     if not count or len(asked) <= count:
         return asked
     return [asked[index * len(asked) // count] for index in range(count)]
-

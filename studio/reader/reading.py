@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.reader.answerability import Answerability
+from studio.models.readers import LoadedReader
+from studio.reader.answerability import Answerability, read_answerability
 from studio.reader.spans import LONGEST_ANSWER, N_BEST, Span, WindowSpans, best_spans, merged
 from studio.reader.windows import Encoder, Tokens, Window
 
@@ -166,6 +167,17 @@ class Reader:
     def _device(self) -> "torch.device":
         device: torch.device = self.network.device
         return device
+
+
+def reader_of(loaded: LoadedReader, name: str) -> Reader:
+    """A reader around what the model manager lends."""
+    return Reader(
+        loaded.network,
+        Encoder(loaded.tokenizer, loaded.longest),
+        read_answerability(loaded.folder),
+        name,
+        takes_types="token_type_ids" in loaded.tokenizer.model_input_names,
+    )
 
 
 def _tokenised(encoder: Encoder, texts: Sequence[str]) -> dict[str, Tokens]:
