@@ -24,7 +24,7 @@ _ASKING = re.compile(
 _SAME = {"whom": "who", "whose": "who"}
 _LENGTHS = ((1, "1 word"), (2, "2 words"), (3, "3 words"), (5, "4 to 5 words"), (10, "6 to 10"))
 _CHUNK = 1 << 20
-"""Draws that are held at a time."""
+"""Numbers that are held at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +191,18 @@ def _percent(scored: Scores) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resampled(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Means of values (k, n) over n questions drawn with replacement, (k, resamples)."""
+    """Means of values (k, n) over n questions drawn with replacement, (k, resamples).
+
+    Only how often each value is drawn matters, so questions that earned the same are one outcome.
+    """
     count = values.shape[1]
-    step = max(1, _CHUNK // count)
+    outcomes, times = np.unique(values, axis=1, return_counts=True)
+    step = max(1, _CHUNK // len(times))
     means = [
-        values[:, rng.integers(count, size=(min(step, resamples - first), count))].mean(axis=2)
+        outcomes @ rng.multinomial(count, times / count, size=min(step, resamples - first)).T
         for first in range(0, resamples, step)
     ]
-    return np.concatenate(means, axis=1)
+    return np.concatenate(means, axis=1) / count
 
 
 def _interval(values: np.ndarray, drawn: np.ndarray) -> Interval:
