@@ -24,11 +24,13 @@ from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
 from studio.models.catalogue import Catalogue
+from studio.models.hashes import Hashes
 from studio.models.hub import Hub
 from studio.models.idle import Tidying
 from studio.models.journal import Journal
 from studio.models.library import Library, preferred_model
 from studio.models.merging.workshop import Workshop
+from studio.models.readers import ReaderShelf
 from studio.models.speeds import Speeds
 from studio.models.upscalers import UpscalerShelf
 from studio.requests import (
@@ -140,7 +142,10 @@ def build_services(settings: Settings) -> Services:
     shelf = UpscalerShelf(settings.data_dir / "models" / "upscalers")
     journal = Journal()
     speeds = Speeds(settings.data_dir / "cache" / "speeds.json")
-    engine = Engine(settings, catalogue, inputs, shelf, journal, speeds)
+    readers = ReaderShelf(
+        settings.data_dir / "models", Hashes(settings.data_dir / "cache" / "readers.json")
+    )
+    engine = Engine(settings, catalogue, inputs, shelf, readers, journal, speeds)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     kinds = {
@@ -174,6 +179,7 @@ def build_services(settings: Settings) -> Services:
     library = Library(
         catalogue,
         shelf,
+        readers,
         engine.models,
         engine.broker,
         settings.data_dir,

@@ -19,7 +19,7 @@ from studio.models.broker import Broker, Holder, Lease, this_thread
 from studio.models.devices import Device
 from studio.models.manager import ModelManager
 from studio.models.readers import FULL, INT8, ReaderShelf
-from studio.reader.answerability import Answerability, sigmoid
+from studio.reader.answerability import Answerability, read_answerability, sigmoid
 from studio.reader.documents import Document
 from studio.reader.metrics import normalise
 from studio.reader.reading import Pair, Reading, reader_of
@@ -127,6 +127,18 @@ class Answering:
             (len(chosen), len(document.passages)),
             time.perf_counter() - began,
         )
+
+    def threshold(self, reader_id: str) -> float:
+        """The probability above which this reader says "no answer", unless it is asked otherwise.
+
+        Raises ModelError when it cannot be used.
+        """
+        sure = read_answerability(self._shelf.usable(reader_id).path) or Answerability()
+        return sure.threshold
+
+    def holders(self) -> list[str]:
+        """Who has the device alone, or is next to, so that a question would wait."""
+        return [lease.holder.title for lease in self._broker.leases() if lease.alone]
 
     def spec(self, reader_id: str, precision: Precision) -> ModelSpec:
         """The loan that a precision means on this device."""
