@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from studio.cli.asking import ask
 from studio.cli.making import bake, extract, merge
 from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
@@ -61,6 +62,7 @@ def build(serve: Serve) -> typer.Typer:
     app.command("merge")(merge)
     app.command("extract")(extract)
     app.command("bake")(bake)
+    app.command("ask")(ask)
     app.command("doctor")(doctor)
     return app
 

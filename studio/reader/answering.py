@@ -28,7 +28,7 @@ from studio.reader_requests import AskRequest, Precision
 
 _REMEMBERED = 4
 """Documents whose index is kept for further questions."""
-Waits = Callable[[list[Lease]], object]
+Waits = Callable[[list[Lease]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,10 @@ class Answering:
         """
         sure = read_answerability(self._shelf.usable(reader_id).path) or Answerability()
         return sure.threshold
+
+    def device_label(self) -> str:
+        """What people call the device."""
+        return self._device().label
 
     def holders(self) -> list[str]:
         """Who has the device alone, or is next to, so that a question would wait."""
