@@ -4,6 +4,7 @@ inputs are rounded as they come (dynamic quantisation, as torch's own tools do i
 torch's operators are called directly: the tools around them are on their way out of torch.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ class Int8Linear(nn.Module):
         super().__init__()
         weight = layer.weight.detach().float()
         scales = (weight.abs().amax(dim=1) / 127).clamp_min(1e-12)
-        rounded = torch.quantize_per_channel(
-            weight, scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
-        )
         bias = None if layer.bias is None else layer.bias.detach().float()
-        self._packed = torch.ops.quantized.linear_prepack(rounded, bias)
+        with warnings.catch_warnings():
+            # torch means to take these tensors away; until it does, they are the fastest it has.
+            warnings.filterwarnings("ignore", message=".*quantized tensor creation.*")
+            zeros = torch.zeros(len(scales), dtype=torch.long)
+            rounded = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
+            self._packed = torch.ops.quantized.linear_prepack(rounded, bias)
         self.packed_bytes = weight.numel() + 8 * len(weight)
         self.in_features = layer.in_features
         self.out_features = layer.out_features
@@ -34,6 +37,11 @@ class Int8Linear(nn.Module):
             states, self._packed, reduce_range=True
         )
         return made
+
+
+def can_quantise() -> bool:
+    """Whether this torch still has the operators."""
+    return hasattr(torch, "quantize_per_channel") and hasattr(torch.ops.quantized, "linear_dynamic")
 
 
 def quantise(network: Any) -> None:

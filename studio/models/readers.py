@@ -5,6 +5,7 @@ folder; pickles are not opened, and no code of a folder is run.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from studio.models.slots import Footprint
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
 
+log = logging.getLogger(__name__)
 FULL, INT8 = "reader", "reader-int8"
 """Kinds of loans: weights as they are, or with whole numbers of 8 bits, on a CPU."""
 KINDS = (FULL, INT8)
@@ -130,9 +132,12 @@ class ReaderLoader:
         try:
             loaded = load_reader(entry.path, self._dtype())
             if self._quantised:
-                from studio.models.int8_linear import quantise
+                from studio.models.int8_linear import can_quantise, quantise
 
-                quantise(loaded.network)
+                if can_quantise():
+                    quantise(loaded.network)
+                else:
+                    log.warning("This version of torch has no 8-bit layers; reading without them.")
             loaded.network.to(self._device().name)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
@@ -178,7 +183,9 @@ def load_reader(folder: Path, dtype: str = "float32") -> LoadedReader:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer, TokenizersBackend
+    from transformers.utils import logging as their_logging
 
+    their_logging.disable_progress_bar()
     try:
         network, report = AutoModelForQuestionAnswering.from_pretrained(
             folder,

@@ -72,7 +72,7 @@ class Best:
     threshold: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """Precision against recall, both 0 to 1, when only the surest questions are answered.
 
@@ -136,7 +136,7 @@ class Scores:
         return told
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ThresholdCurve:
     """Scores in percent for every threshold that makes a difference, from low to high."""
 
