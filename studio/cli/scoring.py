@@ -10,32 +10,52 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.options import DataDir
-from studio.cli.running import opened
+from studio.cli.asking import PrecisionName
+from studio.cli.options import DataDir, Device
+from studio.cli.running import opened, run_job
+from studio.errors import RequestError
+from studio.events import Finished
 from studio.reader.leaderboard import Entry, Leaderboard, Standing, data_set_name
-from studio.reader.metrics import Scores, scores
+from studio.reader.metrics import THRESHOLD, Scores, scores
 from studio.reader.predictions import Predictions, read_na_probs, read_predictions
 from studio.reader.squad import read_squad
-from studio.store.submissions import SubmissionTable
+from studio.reader_requests import EvaluateRequest, Precision
+from studio.requests import validated
+from studio.services import Services
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - a command's options are its layout
     data: Annotated[Path, typer.Option(help="The data set, a SQuAD file.")],
-    predictions: Annotated[Path, typer.Option(help="The official form: {id: text}.")],
+    predictions: Annotated[Path | None, typer.Option(help="The official form: {id: text}.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help='Instead of predictions a reader; "" for the first.')
+    ] = None,
     na_prob: Annotated[
         Path | None, typer.Option(help="No-answer probabilities: {id: number}.")
     ] = None,
     threshold: Annotated[
-        float, typer.Option(help="A higher no-answer probability means no answer.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="A higher no-answer probability means no answer; a reader has its own."),
+    ] = None,
+    precision: PrecisionName = Precision.FULL.value,
     submit: Annotated[
         str, typer.Option(metavar="MODEL", help="Put it on the leaderboard under this name.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the official JSON.")] = False,
     data_dir: DataDir = None,
+    device: Device = None,
 ) -> None:
-    """Score predictions as the official SQuAD script does."""
+    """Score predictions, or a reader, as the official SQuAD script does."""
+    if (predictions is None) == (model is None):
+        raise RequestError("Name either --predictions or a --model, not both and not neither.")
     squad = read_squad(data)
+    if predictions is None:
+        fields = {"reader": model, "threshold": threshold, "precision": precision}
+        with opened(data_dir, device) as services:
+            scored = _read(services, data, fields)
+        print(json.dumps(scored.official(), indent=2) if as_json else _table(scored))
+        return
+    threshold = THRESHOLD if threshold is None else threshold
     na_probs = None if na_prob is None else read_na_probs(na_prob)
     made = Predictions(read_predictions(predictions), na_probs)
     if submit:
@@ -77,7 +97,19 @@ def leaderboard(
 @contextmanager
 def _leaderboard(data_dir: str | None) -> Iterator[Leaderboard]:
     with opened(data_dir) as services:
-        yield Leaderboard(SubmissionTable(services.database, services.settings.data_dir))
+        yield services.leaderboard
+
+
+def _read(services: Services, data: Path, fields: dict[str, Any]) -> Scores:
+    """A reader's scores, which the leaderboard gets too."""
+    name = services.data_sets.add(data.read_bytes(), data.name)
+    request = validated(EvaluateRequest, {**fields, "data_set": name})
+    ids: list[str] = []
+    ended = run_job(services, services.scorer.runner, request, on_id=ids.append)
+    row = services.leaderboard.of_job(ids[0])
+    if not isinstance(ended, Finished) or row is None:
+        raise typer.Exit(1)
+    return services.leaderboard.scores(row.id, services.data_sets.get(name))
 
 
 def _table(scored: Scores) -> str:

@@ -155,7 +155,7 @@ class Answering:
         if len(document.passages) <= request.passages:
             return range(len(document.passages))
         best = self._retriever(document).best(request.question, request.passages)
-        return sorted(index for index, _ in best)
+        return sorted(each.passage for each in best)
 
     def _retriever(self, document: Document) -> Retriever:
         key = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -10,7 +10,7 @@ from studio.models.readers import ReaderShelf
 from studio.reader.answering import Answering
 from studio.reader.data_sets import DataSets, known_as
 from studio.reader.evaluation import Predicted, predicted
-from studio.reader.leaderboard import Entry, Leaderboard
+from studio.reader.leaderboard import JOB, Entry, Leaderboard
 from studio.reader.predictions import Predictions
 from studio.reader.reading import reader_of
 from studio.reader.squad import Squad
@@ -18,8 +18,6 @@ from studio.reader_requests import EvaluateRequest
 from studio.store.submissions import SubmissionRow
 
 _TELL_SECONDS = 0.3
-JOB = "job"
-"""Under which the settings of a submission name the job that made it."""
 
 
 class Evaluating:

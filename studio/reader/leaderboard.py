@@ -21,6 +21,8 @@ OFFICIAL = {
     "train-v2.0": "68dcfbb971bd3e96d5b46c7177b16c1a4e7d4bdef19fb204502738552dede002",
 }
 """sha256 of the official files, by the names that mean them."""
+JOB = "job"
+"""Under which the settings of a submission name the job that made it."""
 _LONGEST = 200
 """Characters of a name."""
 
@@ -137,6 +139,11 @@ class Leaderboard:
     def get(self, submission_id: int) -> SubmissionRow:
         """The submission of this id, or NotFound."""
         return self._submissions.get(submission_id)
+
+    def of_job(self, job_id: str) -> SubmissionRow | None:
+        """The submission that a job has made, None while there is none."""
+        rows = self._submissions.listed()
+        return next((row for row in rows if row.settings.get(JOB) == job_id), None)
 
     def predictions(self, submission_id: int) -> Predictions:
         """What was predicted; NotFound when the submission or its file is gone."""
