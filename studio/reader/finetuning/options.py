@@ -17,6 +17,8 @@ class Options(BaseModel):
     are no scores. cache: folder of tokenised data, by default in the run's own.
     layer_decay: the learning rate of each layer is this share of that of the layer above it.
     head_rate: the rate of the new output layer, as a multiple. warmup: share of all steps.
+    teachers: folders of readers whose mean answers are learnt too; distill: how much they count
+    against the labels; temperature: of the softmax of both.
     dropout: of hidden states, attention_dropout: of the weights of attention; None keeps the
     model's. Without the latter a CPU is a quarter faster (2.64 to 3.53 s a step of MiniLM), because
     torch has a fused kernel for it. batch_size: windows that are in memory at a
@@ -45,6 +47,9 @@ class Options(BaseModel):
     dropout: float | None = Field(None, ge=0, lt=1)
     attention_dropout: float | None = Field(None, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teachers: tuple[Path, ...] = ()
+    distill: float = Field(0.5, ge=0, le=1)
+    temperature: float = Field(2.0, ge=0.1, le=100)
     batch_size: int = Field(16, ge=1, le=4096)
     accumulate: int = Field(1, ge=1, le=4096)
     max_length: int = Field(384, ge=48, le=8192)

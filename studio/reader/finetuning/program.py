@@ -1,7 +1,7 @@
 """The program of a run: `python -m studio.reader.finetuning RUN [--with-parent]`.
 
 RUN holds options.json. The run goes on from its newest checkpoint by itself. What happens is
-printed as JSON, an object a line, each with its `type`: started, progress, scores, saved, notice,
+printed as JSON, an object a line, each with its `type`: started, labelled, progress, scores, saved,
 and last one of finished, stopped and failed. SIGTERM and SIGINT: a checkpoint, then exit code 75.
 --with-parent: the same when standard input is closed, as it is when the parent is killed.
 """
@@ -21,7 +21,8 @@ from studio.reader.finetuning.options import Options, read_options
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from studio.reader.finetuning.loop import Run
+    from studio.reader.finetuning.loop import Run, Score
+    from studio.reader.windows import Encoder
 
 STOPPED = 75
 """Exit code of a run that was told to stop and can be gone on with; EX_TEMPFAIL of sysexits.h."""
@@ -114,10 +115,11 @@ def _accelerator(options: Options) -> "Accelerator":
 def _prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Run":
     import datasets
 
+    from studio.models.readers import longest
     from studio.reader.finetuning.features import features, tokenizer_hash
-    from studio.reader.finetuning.loop import Run
-    from studio.reader.finetuning.model import load, longest
-    from studio.reader.finetuning.scores import DevScores
+    from studio.reader.finetuning.loop import Matter, Run
+    from studio.reader.finetuning.model import load
+    from studio.reader.finetuning.soft_labels import SoftLabels
     from studio.reader.squad import read_squad
     from studio.reader.windows import Encoder
 
@@ -126,11 +128,26 @@ def _prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Ru
     places = longest(model.config, tokenizer)
     encoder = Encoder(tokenizer, places, options.max_length, options.overlap)
     train = read_squad(options.train)
+    cache = options.cache or folder / "windows"
     with accelerator.main_process_first():
-        cache = options.cache or folder / "windows"
         data = features(train, encoder, tokenizer_hash(tokenizer), cache)
-    score = None
-    if options.dev is not None:
-        dev = read_squad(options.dev)
-        score = DevScores(dev, encoder, options.dev_questions, options.seed)
-    return Run(folder, options, accelerator, model, tokenizer, data, score)
+    score = _score(options, encoder, tokenizer) if options.dev is not None else None
+    soft = None
+    if options.teachers:
+        soft = SoftLabels(options.teachers, data, options.temperature, cache)
+    return Run(folder, options, accelerator, Matter(model, tokenizer, data, score, soft))
+
+
+def _score(options: Options, encoder: "Encoder", tokenizer: Any) -> "Score":
+    from studio.reader.evaluation import evenly, quick_scores
+    from studio.reader.finetuning.features import takes_types
+    from studio.reader.reading import Reader
+    from studio.reader.squad import read_squad
+
+    assert options.dev is not None
+    asked = evenly(read_squad(options.dev), options.dev_questions)
+
+    def score(model: Any) -> dict[str, float]:
+        return quick_scores(Reader(model, encoder, takes_types=takes_types(tokenizer)), asked)
+
+    return score
