@@ -82,7 +82,7 @@ def build(services: Services) -> None:
             return _evaluated(services, Path(data), reader or "", threshold)
 
     with gr.Row(visible=False):
-        question, text, reader = gr.Textbox(), gr.Textbox(), gr.Textbox()
+        question, text, reader = gr.Textbox(), gr.Textbox(""), gr.Textbox("")
         file, data, predictions, na_prob = gr.File(), gr.File(), gr.File(), gr.File()
         threshold, answers = gr.Number(None), gr.Number(5)
         told = gr.JSON()
