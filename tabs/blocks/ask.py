@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.errors import AtelierError
 from studio.reader.answering import Answered, Found
 from studio.reader.documents import SUFFIXES, Document, pasted, read_document
 from studio.reader_requests import AskRequest, Precision
@@ -70,6 +71,7 @@ def build(services: Services, reader: gr.Dropdown) -> Ask:
     fields: dict[str, Any] = {"reader": reader}
     with gr.Row(elem_classes="at-main"):
         with gr.Column(min_width=0, elem_classes="at-words"):
+            reader.render()
             text = gr.Textbox(
                 "",
                 label="Text",
@@ -107,7 +109,7 @@ def build(services: Services, reader: gr.Dropdown) -> Ask:
         ):
             fields["threshold"] = _slider(
                 "threshold",
-                0.5,
+                _threshold(services, reader.value),
                 0.01,
                 label='"No answer" above',
                 info="Probability; each reader has its own",
@@ -128,6 +130,14 @@ def build(services: Services, reader: gr.Dropdown) -> Ask:
 
 def _slider(field: str, value: float, step: float, **more: Any) -> gr.Slider:
     return slider(field, value, step, AskRequest, **more)
+
+
+def _threshold(services: Services, reader: str) -> float:
+    """The reader's own; of one that cannot be used now the page need not say so yet."""
+    try:
+        return services.answering.threshold(reader)
+    except AtelierError:
+        return 0.5
 
 
 class AskHandlers:

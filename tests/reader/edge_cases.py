@@ -71,6 +71,7 @@ EDGES: dict[str, Edge] = {
             ("e", [], "", 0.5),
         ),
     ),
+    "an article where there is no answer": Edge((("a", [], "The", 0.1), ("b", ["x"], "x", 0.2))),
     "Unicode": Edge(
         (
             ("a", ["“quoted”"], "quoted", None),
