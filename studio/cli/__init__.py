@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from studio.cli.asking import ask
+from studio.cli.data_sets import check_squad
 from studio.cli.making import bake, extract, merge
 from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
@@ -66,6 +67,7 @@ def build(serve: Serve) -> typer.Typer:
     app.command("ask")(ask)
     app.command("evaluate")(evaluate)
     app.command("leaderboard")(leaderboard)
+    app.command("check-squad")(check_squad)
     app.command("doctor")(doctor)
     return app
 
