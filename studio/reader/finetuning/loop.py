@@ -10,14 +10,14 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.errors import ModelError
+from studio.errors import DataError, ModelError
 from studio.reader.finetuning.batches import Plan, share
 from studio.reader.finetuning.checkpoint import Checkpoints, write_folder
 from studio.reader.finetuning.features import Features, takes_types
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Score = Callable[[Any], dict[str, float]]
 CURVE = "curve.jsonl"
 BEST = "best"
+TRAINING = "training.json"
+"""In the folder of a model: where in the run it was kept, its scores and what it was made from."""
 MEASURE = "f1"
 """The score by which the best model is chosen."""
 
@@ -43,15 +45,29 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a model was made from. The sums are SHA-256 of the unpacked files, "" for none."""
+
+    base: str
+    train_sha256: str
+    dev_sha256: str
+    questions: int
+    answerable: int
+    held_out: int
+
+
+@dataclass(frozen=True)
 class Matter:
     """What a run works on: the model, its tokenizer and the windows that it learns from.
 
-    score: scores of the model as it is, None for none. soft: what its teachers say, None without.
+    facts: what the finished model is to tell of its data. score: scores of the model as it is, None
+    for none. soft: what its teachers say, None without.
     """
 
     model: Any
     tokenizer: Any
     data: Features
+    facts: Facts
     score: Score | None = None
     soft: SoftLabels | None = None
 
@@ -67,6 +83,7 @@ class Run:
         self._accelerator = accelerator
         self._tokenizer = matter.tokenizer
         self._data = data = matter.data
+        self._facts = matter.facts
         self._score = matter.score
         self._soft = matter.soft
         model = matter.model
@@ -77,6 +94,12 @@ class Run:
         self.steps = options.max_steps or math.ceil(self._plan.steps_an_epoch * options.epochs)
         self._checkpoints = Checkpoints(folder)
         self.state = self._checkpoints.state()
+        if self.state.data not in ("", data.name):
+            raise DataError(
+                f"The data, the tokenizer or the windows of the run in {folder} are not those that "
+                "it began with; bring them back, or begin another run."
+            )
+        self.state = replace(self.state, data=data.name)
         self._checkpoints.load_weights(model)
         self._takes_types = takes_types(matter.tokenizer)
         optimiser = torch.optim.AdamW(groups(model, options), lr=options.learning_rate, fused=True)
@@ -101,6 +124,8 @@ class Run:
         self._tell = tell if main else lambda told: None
         if main:
             self._cut_curve()
+        if self._agreed(stopping()):
+            return Outcome.STOPPED
         if self._soft is not None and not self._ask_teachers(self._soft, stopping):
             return Outcome.STOPPED
         began = saved = time.monotonic()
@@ -238,8 +263,8 @@ class Run:
         def fill(folder: Path) -> None:
             self.model.save_pretrained(folder)
             self._tokenizer.save_pretrained(folder)
-            told = {"step": step, "steps": self.steps, "scores": scores}
-            (folder / "training.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
+            told = {"step": step, "steps": self.steps, "scores": scores, **asdict(self._facts)}
+            (folder / TRAINING).write_text(json.dumps(told, indent=2), encoding="utf-8")
 
         write_folder(self.best(), fill)
 
