@@ -17,9 +17,14 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def command(run: Path) -> list[str]:
+def command(run: Path, processes: int = 1) -> list[str]:
     """The program's command line."""
-    return [sys.executable, "-m", "studio.reader.finetuning", str(run)]
+    if processes == 1:
+        return [sys.executable, "-m", "studio.reader.finetuning", str(run)]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += ["--num_machines", "1", "--num_processes", str(processes), "--main_process_port", "0"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    return [*launch, "-m", "studio.reader.finetuning", str(run)]
 
 
 def lines(output: str) -> list[dict]:
