@@ -25,8 +25,9 @@ _COUNTED = frozenset(
 _NO_CLASS = frozenset(
     listed("""
     first last second third fourth fifth next latter former following few way case fact rest same
-    present past new old early late great best worst idea only next end number part lot top bit
-    next thing things ones able
+    present past new old early late great best worst idea only end number part lot top bit thing
+    things ones able one two three four five six seven eight nine ten significant important own
+    north south east west good bad high low show
     """)
 )
 _LEAST_SEEN = 2

@@ -15,7 +15,7 @@ agreed disagreed|allow forbid|allowed forbidden|allow prevent|allowed prevented|
 included excluded|import export|imported exported|attack defend|attacked defended
 create destroy|created destroyed|build demolish|built demolished|strong weak|stronger weaker
 strongest weakest|rich poor|fast slow|faster slower|fastest slowest|hot cold|warm cool|hard easy
-hard soft|difficult easy|heavy light|wide narrow|deep shallow|full empty|major minor
+hard soft|difficult easy|wide narrow|deep shallow|full empty|major minor
 majority minority|maximum minimum|positive negative|public private|internal external
 inner outer|upper lower|top bottom|front back|inside outside|above below
 left right|male female|men women|man woman|modern ancient|popular unpopular|common rare

@@ -59,7 +59,7 @@ _NUMBER = r"(?<![\w.,-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w-]|[.,]\d)"
 _NUMBER_WORD = rf"\b(?:{'|'.join(NUMBER_WORDS)})\b(?!-)"
 _PART = r"[A-Z][^\W\d_]*(?:(?!['’]s\b)['’.-][^\W\d_]+)*"
 _LINK = r"(?: (?:of the|of|the|de la|de|la|von|van|der|du|di|al|and the|&)(?= [A-Z]))?"
-_NAME = rf"\b{_PART}(?:{_LINK} {_PART})*"
+_NAME = rf"\b(?:(?:[A-Z]\.){{2,}}|{_PART}(?:{_LINK} {_PART})*)"
 _BY_RULE = [
     (Sort.CENTURY, re.compile(_CENTURY)),
     (Sort.YEAR, re.compile(_YEAR)),

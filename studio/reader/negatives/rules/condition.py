@@ -7,7 +7,7 @@ from studio.reader.negatives.case import Case, Edit, asked_anew
 from studio.reader.negatives.spans import spans
 from studio.reader.negatives.text import content_words, replaced
 
-_END = re.compile(r"\s*\?*\s*$")
+_END = re.compile(r"[\s?.>]*$")
 _OWN = re.compile(
     r"\b(in|at|by|for|with|from|during|after|before|under|on) ([^?,]{4,60})\s*\?*\s*$"
 )

@@ -15,11 +15,9 @@ def opposite(case: Case, random: Random) -> Edit | None:
     random.shuffle(asked)
     for found in asked:
         word = found.group()
-        others = [
-            each
-            for each in OPPOSITES.get(word.lower(), ())
-            if not holds(sentence, [each]) and not case.is_answer(each)
-        ]
+        others = OPPOSITES.get(word.lower(), ())
+        if holds(sentence, others) or any(case.is_answer(each) for each in others):
+            continue
         # Capitalised within a question it is of a name: New Sweden.
         own = found.start() > 0 and word[0].isupper()
         if others and not own and not _is_set_phrase(case.text, found.start(), found.end()):
@@ -31,7 +29,8 @@ def opposite(case: Case, random: Random) -> Edit | None:
 _SET = tuple(
     """how many|how long|how old|how large|how big|how high|how much|how deep|how wide|how heavy
     how fast|how early|how late|how hot|how cold|how likely|how hard|how thick|how good|how low
-    how common|how short|more than|less than|at least|at most|high school|years old|year old
+    how common|how short|slow down|slows down
+    more than|less than|at least|at most|high school|years old|year old
     right now|as long|long as|prime minister|long ago|new york|go over|over the|north america
     south america|middle east|set up|end up|give up|made up|make up|grow up|look like|looks like
     feel like|feels like|is like|be like|are like|was like|were like|like to|like a|like the
