@@ -26,6 +26,8 @@ from studio.models.devices import (
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.journal import Journal
 from studio.models.manager import ModelManager
+from studio.models.readers import INT8, ReaderLoader, ReaderShelf
+from studio.models.readers import KINDS as READER_KINDS
 from studio.models.speeds import Speeds
 from studio.models.speedups import LOADERS, QUANTISED
 from studio.models.upscalers import UpscalerLoader, UpscalerShelf
@@ -57,6 +59,7 @@ class Engine:
         catalogue: Catalogue,
         inputs: InputStore,
         shelf: UpscalerShelf,
+        readers: ReaderShelf,
         journal: Journal,
         speeds: Speeds,
     ):
@@ -74,8 +77,10 @@ class Engine:
                 )
                 for kind in LOADERS
             }
+            | {"upscaler": UpscalerLoader(shelf, self.device)}
             | {
-                "upscaler": UpscalerLoader(shelf, self.device),
+                kind: ReaderLoader(readers, self.device, quantised=kind == INT8)
+                for kind in READER_KINDS
             },
             budget=self.budget,
             release=self.release,

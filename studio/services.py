@@ -24,13 +24,20 @@ from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
 from studio.models.catalogue import Catalogue
+from studio.models.hashes import Hashes
 from studio.models.hub import Hub
 from studio.models.idle import Tidying
 from studio.models.journal import Journal
 from studio.models.library import Library, preferred_model
 from studio.models.merging.workshop import Workshop
+from studio.models.readers import ReaderShelf
 from studio.models.speeds import Speeds
 from studio.models.upscalers import UpscalerShelf
+from studio.reader.answering import Answering
+from studio.reader.data_sets import DataSets
+from studio.reader.evaluating import Evaluating
+from studio.reader.leaderboard import Leaderboard
+from studio.reader_requests import EvaluateRequest, FetchDataRequest
 from studio.requests import (
     DownloadRequest,
     EditRequest,
@@ -44,6 +51,7 @@ from studio.store.database import Database
 from studio.store.inputs import InputStore
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
+from studio.store.submissions import SubmissionTable
 
 log = logging.getLogger(__name__)
 _DAY = 86_400
@@ -70,6 +78,11 @@ class Services:
     metrics: CollectorRegistry
     tidying: Tidying
     speeds: Speeds
+    readers: ReaderShelf
+    answering: Answering
+    data_sets: DataSets
+    leaderboard: Leaderboard
+    scorer: Worker
 
     def acquire(self) -> None:
         """Take the data folder for this server; StorageError when another one has it."""
@@ -86,6 +99,7 @@ class Services:
         self.worker.start()
         self.fetcher.start()
         self.maker.start()
+        self.scorer.start()
         self.tidying.start()
         threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
 
@@ -94,6 +108,7 @@ class Services:
         self.worker.stop()
         self.fetcher.stop()
         self.maker.stop()
+        self.scorer.stop()
         self.tidying.stop()
         self.database.close()
         self.lock.release()
@@ -140,7 +155,10 @@ def build_services(settings: Settings) -> Services:
     shelf = UpscalerShelf(settings.data_dir / "models" / "upscalers")
     journal = Journal()
     speeds = Speeds(settings.data_dir / "cache" / "speeds.json")
-    engine = Engine(settings, catalogue, inputs, shelf, journal, speeds)
+    readers = ReaderShelf(
+        settings.data_dir / "models", Hashes(settings.data_dir / "cache" / "readers.json")
+    )
+    engine = Engine(settings, catalogue, inputs, shelf, readers, journal, speeds)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     kinds = {
@@ -174,6 +192,7 @@ def build_services(settings: Settings) -> Services:
     library = Library(
         catalogue,
         shelf,
+        readers,
         engine.models,
         engine.broker,
         settings.data_dir,
@@ -189,14 +208,28 @@ def build_services(settings: Settings) -> Services:
         )
     }
     making = _making(Workshop(catalogue, settings.data_dir / "models"))
-    queue = JobQueue(jobs, outputs, kinds | fetching | making, settings.max_waiting_jobs)
+    data_sets = DataSets(settings.data_dir)
+    fetching["fetch-data"] = Kind(
+        FetchDataRequest,
+        lambda request: request,
+        lambda request, context: data_sets.fetch(cast(FetchDataRequest, request), context),
+        Use.NONE,
+    )
+    answering = Answering(readers, engine.models, engine.broker, engine.device)
+    leaderboard = Leaderboard(SubmissionTable(database, settings.data_dir))
+    reading = _reading(Evaluating(readers, data_sets, leaderboard, answering))
+    queue = JobQueue(jobs, outputs, kinds | fetching | making | reading, settings.max_waiting_jobs)
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks, engine.broker)
     worker = Worker(queue, jobs, runner, tuple(kinds))
     # A download needs no device: it must not keep pictures waiting. Nor does making a model, which
     # should not wait for a download either.
-    fetcher = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), ("download",))
+    fetcher = Worker(
+        queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), tuple(fetching)
+    )
     maker = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), tuple(making))
+    # Reading a whole data set takes minutes, in which pictures can be made all the same.
+    scorer = Worker(queue, jobs, runner, tuple(reading))
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
         settings,
@@ -216,7 +249,24 @@ def build_services(settings: Settings) -> Services:
         journal.registry,
         Tidying(engine.models, settings.idle_minutes),
         speeds,
+        readers,
+        answering,
+        data_sets,
+        leaderboard,
+        scorer,
     )
+
+
+def _reading(evaluating: Evaluating) -> dict[str, Kind]:
+    """The kinds of jobs that read."""
+    return {
+        "evaluate-reader": Kind(
+            EvaluateRequest,
+            lambda request: evaluating.resolve(cast(EvaluateRequest, request)),
+            lambda request, context: evaluating(cast(EvaluateRequest, request), context),
+            title="an evaluation",
+        )
+    }
 
 
 def _making(workshop: Workshop) -> dict[str, Kind]:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from studio.diffusion.networks_called import with_lora
 from studio.models.drawers import PICKLES
-from studio.models.library import Item
+from studio.models.library import READER, Item
 from studio.services import Services
 from tabs.blocks import fetch, header, merge
 from tabs.blocks.maker import QUIET, in_words
@@ -202,7 +202,7 @@ class Handlers:
     def unload(self, picked: Picked) -> dict[Any, Any]:
         """Take a model out of memory."""
         with in_words("Not unloaded"):
-            self._library.unload(_id(picked))
+            self._library.unload(*_both(picked))
         return self._picked(picked)
 
     def make_default(self, picked: Picked) -> dict[Any, Any]:
@@ -302,7 +302,7 @@ class Handlers:
             view.actions: gr.Row(visible=True),
             view.use: gr.Button(visible=whole and item.kind in _USED),
             view.load: gr.Button(visible=model and whole),
-            view.unload: gr.Button(visible=model and whole),
+            view.unload: gr.Button(visible=whole and item.kind in ("model", READER)),
             view.convert: gr.Button(visible=item.path.suffix.lower() in PICKLES),
             view.standard: gr.Button(visible=model and whole),
             view.trash: gr.Button(visible=not item.embedded),

@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from studio import __version__
 from studio.api import inputs, outputs, status
 from studio.services import Services
-from tabs import edit, extras, gallery, generate, models
+from tabs import edit, endpoints, extras, gallery, generate, models, reader
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
 from tabs.theme import ICON, VENDOR, css, script, theme
@@ -34,15 +34,19 @@ def build_page(services: Services) -> gr.Blocks:
                 edit_view = edit.build(services, top.model)
             with gr.Tab("Extras", id="extras"):
                 extras_view = extras.build(services, top.model)
+            with gr.Tab("Reader", id="reader") as reader_tab:
+                reader_view = reader.build(services)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
                 gallery_view = gallery.build()
             with gr.Tab("Models", id="models") as models_tab:
                 models_view = models.build()
+        endpoints.build(services)
         for view in (generate_view, edit_view, extras_view):
             view.saved.render()
         making = generate.wire(generate_view, services, page)
         editing = edit.wire(edit_view, services, page)
         enlarging = extras.wire(extras_view, services, page)
+        reader.wire(reader_view, services, reader_tab)
         gallery.wire(gallery_view, services, gallery_tab)
         keeping = models.wire(models_view, services, models_tab, top.model)
 

@@ -11,8 +11,9 @@ VENDOR = _ASSETS / "vendor"
 
 
 def css() -> str:
-    """The style sheet that goes on top of the theme."""
-    return (_ASSETS / "theme" / "studio.css").read_text(encoding="utf-8")
+    """The style sheets that go on top of the theme."""
+    sheets = ("studio.css", "reader.css")
+    return "\n".join((_ASSETS / "theme" / each).read_text(encoding="utf-8") for each in sheets)
 
 
 def script(name: str) -> str:

@@ -20,6 +20,7 @@ LEVELS = (
         "studio.events",
         "studio.requests",
         "studio.model_requests",
+        "studio.reader_requests",
         "studio.settings",
         "studio.context",
     ),

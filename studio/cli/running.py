@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -27,9 +27,18 @@ def opened(
         services.stop()
 
 
-def run_job(services: Services, runner: Runner, request: Request) -> Finished | Stopped:
-    """Do a job and return how it ended; AtelierError when it failed, exit code 130 for Ctrl+C."""
+def run_job(
+    services: Services,
+    runner: Runner,
+    request: Request,
+    on_id: Callable[[str], object] = lambda job_id: None,
+) -> Finished | Stopped:
+    """Do a job and return how it ended; AtelierError when it failed, exit code 130 for Ctrl+C.
+
+    on_id: told the job's id once it has one.
+    """
     job_id = services.queue.submit(request, runner=runner_name())
+    on_id(job_id)
     job = services.queue.get(job_id)
     worker = threading.Thread(target=runner.run, args=(job,), name="job")
     worker.start()

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import islice
@@ -63,10 +63,18 @@ class WeightFile:
     problem: str = ""
 
 
+def is_transformers_folder(names: Collection[str]) -> bool:
+    """Whether a folder with these files is a model of transformers, such as a reader."""
+    return "config.json" in names and any(
+        name.startswith("model") and name.endswith(".safetensors") for name in names
+    )
+
+
 class Drawers:
     """The weight files below a folder; looked up afresh, each read again only when it changed.
 
-    Folders that are a model of several files (with a model_index.json) are left to the catalogue.
+    Folders that are a model of several files (with a model_index.json) are left to the catalogue,
+    and readers to their shelf.
     memory: file in which what is known of LoRA files outlives the server.
     """
 
@@ -104,6 +112,8 @@ class Drawers:
                 inner.clear()  # a link leads back here, or the folder is one model
                 continue
             seen.add(place)
+            if is_transformers_folder(names):
+                continue
             inner[:] = [name for name in inner if not name.startswith(".")]
             for name in names:
                 path = Path(folder) / name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from studio.context import Context
 from studio.errors import ModelError, from_os_error
 from studio.events import Progress
-from studio.models.drawers import PICKLES
+from studio.models.drawers import PICKLES, is_transformers_folder
 from studio.models.hashes import sha256
 from studio.models.hub_cache import RemoteFile, cached_file, cached_revision, share
 from studio.requests import DownloadRequest
@@ -31,6 +31,7 @@ _INDEX = "model_index.json"
 _SMALL = ("*.json", "*.txt", "*.model")
 _LEFT_OUT = ("*onnx*", "*openvino*", "*flax*", "*/.*", ".*", "*safety_checker/*")
 _VARIANTS = (".fp16.", ".bf16.", ".fp32.", ".non_ema.", ".ema.")
+_TOKENIZER = ("*token*.json", "vocab.*", "merges.txt", "*.model", "answerability.json", "README.md")
 _NAMED = 8
 """How many files a refusal names."""
 _PLAIN = re.compile(r"(?:[\w-][\w.+ -]*/)*[\w.-][\w.+ -]*")
@@ -177,6 +178,8 @@ def chosen(files: Iterable[RemoteFile], wanted: str) -> list[RemoteFile]:
         return found
     if any(file.name == _INDEX for file in listed):
         return _folder(listed)
+    if reader := _reader(listed):
+        return reader
     if len(safe) == 1:
         return safe
     if safe:
@@ -211,6 +214,15 @@ def _folder(files: list[RemoteFile]) -> list[RemoteFile]:
         and ("/" in file.name or file.name == _INDEX)
     ]
     return [*small, *plain]
+
+
+def _reader(files: list[RemoteFile]) -> list[RemoteFile]:
+    """Of a model of transformers, such as a reader, what is needed; [] where it is none."""
+    outer = [file for file in files if "/" not in file.name]
+    if not is_transformers_folder([file.name for file in outer]):
+        return []
+    wanted = ("config.json", "model*.safetensors", "model.safetensors.index.json", *_TOKENIZER)
+    return [file for file in outer if any(fnmatch.fnmatch(file.name, each) for each in wanted)]
 
 
 class _Meter:

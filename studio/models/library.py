@@ -20,9 +20,12 @@ from studio.models.entry import ModelEntry
 from studio.models.integrity import file_problem
 from studio.models.manager import ModelManager
 from studio.models.merging.recipe import read_recipe
+from studio.models.readers import KINDS, ReaderEntry, ReaderShelf
 from studio.models.speedups import LOADERS
 from studio.models.upscalers import UpscalerShelf
 
+READER = "reader"
+"""What the kind of a reader is called."""
 _BLOCK = 1 << 22
 _BESIDE = (".toml", ".json", ".preview.png", ".png", ".jpg", ".jpeg", ".webp")
 """What belongs to a weight file and has its name."""
@@ -85,6 +88,7 @@ class Library:
         self,
         catalogue: Catalogue,
         upscalers: UpscalerShelf,
+        readers: ReaderShelf,
         models: ModelManager,
         broker: Broker,
         data: Path,
@@ -92,6 +96,7 @@ class Library:
         fixed: bool,
     ):
         self._catalogue = catalogue
+        self._readers = readers
         self._upscalers = upscalers
         self._models = models
         self._broker = broker
@@ -111,6 +116,7 @@ class Library:
             for file in self._catalogue.files()
             if file.path not in known
         ]
+        others += [self._of_reader(entry) for entry in self._readers.entries()]
         others.sort(key=lambda item: (item.kind.casefold(), item.title.casefold()))
         return found + others
 
@@ -148,16 +154,16 @@ class Library:
         ):
             return
 
-    def unload(self, model_id: str) -> None:
-        """Take a model out of memory; ModelError when a job uses it."""
-        if not self._unloaded(model_id):
-            title = self._catalogue.get(model_id).title
+    def unload(self, kind: str, item_id: str) -> None:
+        """Take a model or reader out of memory; ModelError when a job uses it."""
+        if not self._unloaded(item_id):
+            title = self.get(kind, item_id).title
             raise ModelError(f"{title} is in use by a running job; wait for its end.")
 
     def _unloaded(self, model_id: str) -> bool:
         """Take a model out of memory, as it is and of 8-bit weights; False when a job uses it."""
         kinds = {each.kind for each in self._models.held() if each.id == model_id}
-        there = sorted(kinds & set(LOADERS))
+        there = sorted(kinds & {*LOADERS, *KINDS})
         return sum(self._models.unload(kind, model_id) for kind in there) == len(there)
 
     def make_default(self, model_id: str) -> None:
@@ -219,7 +225,7 @@ class Library:
         Raises ModelError for what ships or is in use.
         """
         item = self._own(kind, item_id)
-        if item.kind == Kind.CHECKPOINT.value and not self._unloaded(item.id):
+        if item.kind in (Kind.CHECKPOINT.value, READER) and not self._unloaded(item.id):
             raise ModelError(f"{item.title} is in use by a running job; wait for its end.")
         key = uuid.uuid4().hex
         place = self._trash / key
@@ -291,6 +297,20 @@ class Library:
             place=self._place(entry.path),
             bytes=entry.bytes,
             family=entry.family.name if entry.family else "",
+            embedded=entry.embedded,
+            problem=entry.problem,
+            **_kept(entry.path),
+        )
+
+    def _of_reader(self, entry: ReaderEntry) -> Item:
+        return Item(
+            kind=READER,
+            id=entry.id,
+            title=entry.id,
+            path=entry.path,
+            place=self._place(entry.path),
+            bytes=entry.bytes,
+            family=entry.architecture,
             embedded=entry.embedded,
             problem=entry.problem,
             **_kept(entry.path),

@@ -13,7 +13,7 @@ import numpy as np
 from studio.errors import RequestError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import TokenizersBackend
 
 MAX_LENGTH = 384
 """Tokens of a window: question, passage and marks."""
@@ -61,7 +61,7 @@ class Encoder:
 
     def __init__(
         self,
-        tokenizer: "PreTrainedTokenizerFast",
+        tokenizer: "TokenizersBackend",
         longest: int = 512,
         max_length: int = MAX_LENGTH,
         overlap: int = OVERLAP,
@@ -144,7 +144,7 @@ class _Pieces:
     null: int | None
 
 
-def _pieces(tokenizer: "PreTrainedTokenizerFast") -> _Pieces:
+def _pieces(tokenizer: "TokenizersBackend") -> _Pieces:
     """Read off what the tokenizer makes of a pair, which is right for every architecture."""
     encoding = tokenizer.backend_tokenizer.encode("a", "b")
     ids, types, whose = encoding.ids, encoding.type_ids, encoding.sequence_ids

@@ -56,7 +56,37 @@ def _first_tables(db: Connection) -> None:
     db.execute(text("CREATE INDEX outputs_by_trash ON outputs (trashed_at, id)"))
 
 
-STEPS: tuple[tuple[str, Callable[[Connection], None]], ...] = (("first tables", _first_tables),)
+def _submissions(db: Connection) -> None:
+    db.execute(
+        text(
+            """
+            CREATE TABLE submissions (
+                id INTEGER PRIMARY KEY AUTOINCREMENT,
+                created_at REAL NOT NULL,
+                who TEXT NOT NULL,
+                model TEXT NOT NULL,
+                revision TEXT NOT NULL,
+                data_set TEXT NOT NULL,
+                data_set_sha256 TEXT NOT NULL,
+                questions INTEGER NOT NULL,
+                exact REAL NOT NULL,
+                f1 REAL NOT NULL,
+                scores TEXT NOT NULL,
+                settings TEXT NOT NULL,
+                seconds REAL NOT NULL,
+                device TEXT NOT NULL,
+                na_prob TEXT NOT NULL
+            )
+            """
+        )
+    )
+    db.execute(text("CREATE INDEX submissions_by_rank ON submissions (data_set, f1, exact)"))
+
+
+STEPS: tuple[tuple[str, Callable[[Connection], None]], ...] = (
+    ("first tables", _first_tables),
+    ("submissions", _submissions),
+)
 
 
 def migrate(db: Connection) -> list[str]:

@@ -171,7 +171,7 @@ def test_a_model_of_eight_bits_is_another_one_and_smaller(studio: Studio, model:
     weights = sum(each.weight.numel() for each in layers if isinstance(each, torch.nn.Linear))
     # Three of four bytes; what is left of them are the scales of very short rows.
     assert sizes["diffusion"] - sizes[speedups.QUANTISED] > 0.9 * 3 * weights
-    studio.services.library.unload(model)
+    studio.services.library.unload("model", model)
     assert model not in {each.id for each in models.held()}
 
 

@@ -119,9 +119,9 @@ def test_a_model_is_loaded_and_unloaded(
 ) -> None:
     library.load(embedded_id)
     assert [held.id for held in services.engine.models.held()] == [embedded_id]
-    library.unload(embedded_id)
+    library.unload("model", embedded_id)
     assert services.engine.models.held() == []
-    library.unload(embedded_id)
+    library.unload("model", embedded_id)
 
 
 def test_nothing_is_loaded_while_somebody_has_the_device_alone(

@@ -8,6 +8,7 @@ import pytest
 from studio.store.database import Database
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
+from studio.store.submissions import SubmissionTable
 
 
 @pytest.fixture
@@ -25,6 +26,11 @@ def jobs(database: Database) -> JobTable:
 @pytest.fixture
 def outputs(database: Database, tmp_path: Path) -> OutputTable:
     return OutputTable(database, tmp_path)
+
+
+@pytest.fixture
+def submissions(database: Database, tmp_path: Path) -> SubmissionTable:
+    return SubmissionTable(database, tmp_path)
 
 
 @pytest.fixture

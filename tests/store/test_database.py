@@ -37,7 +37,7 @@ def refusal(folder: Path) -> str:
 
 
 def test_a_fresh_database_has_all_tables(database, tmp_path):
-    assert tables(tmp_path) == {"migrations", "jobs", "outputs"}
+    assert tables(tmp_path) == {"migrations", "jobs", "outputs", "submissions"}
     assert steps(tmp_path) == [name for name, _ in migrations.STEPS]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-_POOL = 64
-"""Batches' worth of windows, drawn by lot, among which those of like length are put together."""
+_POOL = 4096
+"""Windows, drawn by lot, among which those of like length are put together."""
 
 
 class Plan:
@@ -42,7 +42,7 @@ class Plan:
         order = lot.permutation(len(self._lengths))
         missing = self.steps_an_epoch * self._group - len(order)
         order = np.concatenate([order, lot.integers(0, len(self._lengths), missing)])
-        pool = _POOL * self._group
+        pool = self._group * max(1, _POOL // self._group)
         groups = []
         for first in range(0, len(order), pool):
             some = order[first : first + pool]

@@ -27,8 +27,6 @@ _FORM = 1
 """Of the files; another one whenever what is written changes."""
 _AT_A_TIME = 512
 """Paragraphs that are tokenised side by side and written together."""
-_MULTIPLE = 8
-"""Batches are padded to a multiple of so many tokens: fewer shapes, faster kernels."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,13 @@ class Features:
         rows: dict[str, Any] = self._data[places]
         return rows
 
-    def batch(self, places: np.ndarray) -> Batch:
-        """Some windows, padded."""
+    def batch(self, places: np.ndarray, multiple: int = 1) -> Batch:
+        """Some windows, padded to a multiple of so many tokens, as GPUs like it."""
         import torch
 
         rows = self.rows(places)
         longest = int(self.lengths[places].max())
-        shape = (len(places), -(-longest // _MULTIPLE) * _MULTIPLE)
+        shape = (len(places), -(-longest // multiple) * multiple)
         ids = np.full(shape, self._pad_id, np.int64)
         types = np.zeros(shape, np.int64)
         mask = np.zeros(shape, np.int64)

@@ -79,6 +79,7 @@ class Run:
         self._checkpoints.load_optimiser(self._optimiser.optimizer)
         if self.state.scale and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(self.state.scale)
+        self._multiple = 1 if accelerator.device.type == "cpu" else 8
         self._every = options.evaluate_every or self._plan.steps_an_epoch
 
     @property
@@ -139,7 +140,7 @@ class Run:
         for part, places in enumerate(mine):
             torch.manual_seed(mask_seed(options.seed, number, part, accelerator.process_index))
             with accelerator.accumulate(self._model):
-                loss = self._loss(self._data.batch(places))
+                loss = self._loss(self._data.batch(places, self._multiple))
                 accelerator.backward(loss)
                 if accelerator.sync_gradients and options.clip_norm:
                     accelerator.clip_grad_norm_(self._model.parameters(), options.clip_norm)

@@ -16,11 +16,25 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layer_groups)\.(\d+)\.
 _OFFSET = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "roberta-prelayernorm"}
 """Their positions are counted from the padding token's id on, and so many places are lost."""
 
+_HIDDEN = (
+    "hidden_dropout_prob",
+    "dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+    "pooler_dropout",
+    "resid_pdrop",
+)
+_ATTENTION = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+"""What dropouts are called in the configurations of the families of encoders."""
 
-def load(base: str, seed: int, dropout: float | None = None) -> tuple[Any, Any]:
+
+def load(
+    base: str, seed: int, dropout: float | None = None, attention_dropout: float | None = None
+) -> tuple[Any, Any]:
     """A model with a question-answering head and its fast tokenizer, on the CPU in float32.
 
-    A head that the base lacks is drawn from the seed. Raises ModelError in one sentence.
+    A head that the base lacks is drawn from the seed; the dropouts are the base's where they are
+    None. Raises ModelError in one sentence.
     """
     torchvision_guard.install()  # before transformers, which imports torchvision
     import torch
@@ -32,14 +46,12 @@ def load(base: str, seed: int, dropout: float | None = None) -> tuple[Any, Any]:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    changes: dict[str, Any] = {}
     try:
         config = transformers.AutoConfig.from_pretrained(base)
-        if dropout is not None:
-            names = ("hidden_dropout_prob", "dropout", "mlp_dropout", "resid_pdrop")
-            changes = {name: dropout for name in names if hasattr(config, name)}
-            for name in changes:
-                setattr(config, name, dropout)
+        for share, names in ((dropout, _HIDDEN), (attention_dropout, _ATTENTION)):
+            for name in names:
+                if share is not None and hasattr(config, name):
+                    setattr(config, name, share)
         torch.manual_seed(seed)
         model = transformers.AutoModelForQuestionAnswering.from_pretrained(
             base, config=config, use_safetensors=True, dtype=torch.float32

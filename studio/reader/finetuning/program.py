@@ -122,7 +122,7 @@ def _prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Ru
     from studio.reader.windows import Encoder
 
     datasets.disable_progress_bars()
-    model, tokenizer = load(options.base, options.seed, options.dropout)
+    model, tokenizer = load(options.base, options.seed, options.dropout, options.attention_dropout)
     places = longest(model.config, tokenizer)
     encoder = Encoder(tokenizer, places, options.max_length, options.overlap)
     train = read_squad(options.train)
