@@ -44,5 +44,35 @@ def train(
     os.execv(sys.executable, [sys.executable, "-m", "studio.reader.finetuning", str(folder)])
 
 
+@app.command()
+def evaluate(
+    name: str,
+    dev: Annotated[Path | None, typer.Option(help="dev-v2.0.json.gz, only to be reported.")] = None,
+    questions: Annotated[int, typer.Option(help="Of it, evenly spread; 0 for all.")] = 2000,
+) -> None:
+    """Score a run's best model, with the threshold that the held-out set gives."""
+    import json
+
+    from training.reader.evaluate import SCORES
+    from training.reader.evaluate import evaluate as score
+    from training.reader.workshop import run_folder
+
+    told = json.dumps(score(run_folder(name) / "best", dev, questions), indent=2)
+    (run_folder(name) / SCORES).write_text(told + "\n")
+    print(told)
+
+
+@app.command()
+def export(
+    name: str,
+    folder: Path,
+    dev: Annotated[Path, typer.Option(help="dev-v2.0.json.gz, whose scores the card gives.")],
+) -> None:
+    """Write a run's best model as a folder to ship: float16, calibrated, scored, with a card."""
+    from training.reader.export import export as write
+
+    write(name, folder, dev)
+
+
 if __name__ == "__main__":
     app()
