@@ -1,4 +1,4 @@
-"""The stages of the embedded reader: what its sets are made of, and the card of what is exported."""
+"""The stages of the embedded reader: what its sets are made of, and the card of an export."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,8 @@ CONTEXT = "Ole built a mill in 1900. It burnt down. Ida built it again in 1910, 
 
 
 def question(id: str, *answers: str, context: str = CONTEXT) -> Question:
-    return Question(id, f"What of {id}?", tuple(Answer(a, context.index(a)) for a in answers))
+    text = f"Which larger mill of Ole was sold in 1900 to nine men, {id}?"
+    return Question(id, text, tuple(Answer(a, context.index(a)) for a in answers))
 
 
 def article(*questions: Question, context: str = CONTEXT, title: str = "Mill") -> Article:
