@@ -5,15 +5,21 @@ Only the form of a file is checked here; whether answers stand where it says is 
 
 import gzip
 import hashlib
+import io
 import json
+import secrets
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from studio.errors import DataError
+from studio.errors import DataError, from_os_error
 
 T = TypeVar("T")
+
+LARGEST = 500_000_000
+"""Bytes of a file, unpacked; the official training set has 42 million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,11 @@ class Squad:
     version: str = "v2.0"
     sha256: str = ""
 
+    @property
+    def all_answerable(self) -> bool:
+        """Whether it is of version 1, which knows no questions without answers."""
+        return self.version.removeprefix("v").startswith("1")
+
     def asked(self) -> Iterator[Asked]:
         """All questions, in the order of the file."""
         for a, article in enumerate(self.articles):
@@ -105,15 +116,38 @@ def read_squad(path: Path, name: str = "") -> Squad:
     """
     name = name or path.name
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
         if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            with gzip.open(io.BytesIO(content)) as unpacked:
+                content = unpacked.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise DataError(
             f"{name} cannot be read ({reason or error}); check the file and try again."
         ) from None
+    if len(content) > LARGEST:
+        raise DataError(f"{name} has more than {LARGEST / 1e6:,.0f} MB; split it into parts.")
     return parse_squad(content, name)
+
+
+def write_squad(squad: Squad, path: Path) -> None:
+    """Write a data set as the official files are; packed if the name ends with .gz.
+
+    The file is there as a whole or not at all. Raises StorageError when the disk refuses.
+    """
+    content = json.dumps(squad_json(squad)).encode()
+    if path.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
+    aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        try:
+            aside.write_bytes(content)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise from_os_error(error, f"write {path.name} to {path.parent}") from error
 
 
 def parse_squad(content: bytes, name: str) -> Squad:
@@ -131,7 +165,9 @@ def parse_squad(content: bytes, name: str) -> Squad:
         ) from None
     except RecursionError:
         raise DataError(f"{name} is not SQuAD: its JSON is nested too deeply.") from None
-    version = str(value.get("version", "")) if isinstance(value, dict) else ""
+    except ValueError:
+        raise DataError(f"{name} is not SQuAD: it has a number of thousands of digits.") from None
+    version = str(value.get("version") or "") if isinstance(value, dict) else ""
     try:
         articles = _Field(value, "the file").list("data", _article)
     except _Wrong as wrong:
@@ -141,7 +177,7 @@ def parse_squad(content: bytes, name: str) -> Squad:
 
 def squad_json(squad: Squad) -> dict[str, Any]:
     """The data set as the official files have it; 1.1 files know no questions without answers."""
-    two = not squad.version.removeprefix("v").startswith("1")
+    two = not squad.all_answerable
     return {
         "version": squad.version,
         "data": [
@@ -161,12 +197,16 @@ def squad_json(squad: Squad) -> dict[str, Any]:
 
 
 def _question_json(question: Question, two: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"question": question.text, "id": question.id}
-    told["answers"] = _answers_json(question.answers)
+    told: dict[str, Any] = {}
+    if two and (question.is_impossible or question.plausible):
+        told["plausible_answers"] = _answers_json(question.plausible)
+    told |= {
+        "question": question.text,
+        "id": question.id,
+        "answers": _answers_json(question.answers),
+    }
     if two:
         told["is_impossible"] = question.is_impossible
-        if question.plausible:
-            told["plausible_answers"] = _answers_json(question.plausible)
     return told
 
 
