@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from studio import __version__
 from studio.api import inputs, outputs, status
 from studio.services import Services
-from tabs import edit, extras, gallery, generate, models, reader
+from tabs import edit, endpoints, extras, gallery, generate, models, reader
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
 from tabs.theme import ICON, VENDOR, css, script, theme
@@ -40,6 +40,7 @@ def build_page(services: Services) -> gr.Blocks:
                 gallery_view = gallery.build()
             with gr.Tab("Models", id="models") as models_tab:
                 models_view = models.build()
+        endpoints.build(services)
         for view in (generate_view, edit_view, extras_view):
             view.saved.render()
         making = generate.wire(generate_view, services, page)

@@ -4,7 +4,6 @@ Intervals and the test between two readers resample questions (Efron and Tibshir
 Introduction to the Bootstrap", 1993), seeded, so that the same predictions give the same numbers.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -12,16 +11,11 @@ import numpy as np
 
 from studio.errors import DataError
 from studio.reader.metrics import Score, Scored, Scores, golds_of, normalise
+from studio.reader.question_words import QUESTION_WORDS, question_word
 from studio.reader.squad import Asked, Question, Squad
 
-QUESTION_WORDS = ("what", "who", "when", "where", "which", "why", "how many", "how", "other")
 RESAMPLES = 1000
 SEED = 0
-_ASKING = re.compile(
-    r"\b(?:(how (?:many|much))|(what|who|whom|whose|when|where|which|why|how))\b(?!-)",
-    re.IGNORECASE,
-)
-_SAME = {"whom": "who", "whose": "who"}
 _LENGTHS = ((1, "1 word"), (2, "2 words"), (3, "3 words"), (5, "4 to 5 words"), (10, "6 to 10"))
 _CHUNK = 1 << 20
 """Numbers that are held at a time."""
@@ -76,17 +70,6 @@ class Difference:
     f1: Interval
     exact_p: float
     f1_p: float
-
-
-def question_word(question: str) -> str:
-    """One of `QUESTION_WORDS`: the first that the question holds; "how much" is "how many"."""
-    found = _ASKING.search(question)
-    if found is None:
-        return "other"
-    if found[1]:
-        return "how many"
-    word = found[2].lower()
-    return _SAME.get(word, word)
 
 
 def answer_length(question: Question) -> int:

@@ -6,7 +6,7 @@ QUESTION_WORDS = ("what", "who", "when", "where", "which", "why", "how many", "h
 """All that `question_word` returns, in the order in which tables show them."""
 
 _FOUND = re.compile(
-    r"\b(how\s+(?:many|much)|what|who|whom|whose|when|where|which|why|how)\b", re.IGNORECASE
+    r"\b(how\s+(?:many|much)|what|who|whom|whose|when|where|which|why|how)\b(?!-)", re.IGNORECASE
 )
 _SAME = {"whom": "who", "whose": "who", "how many": "how many", "how much": "how many"}
 

@@ -9,14 +9,13 @@ from prediction_files import published, silent, weak
 
 from studio.errors import DataError
 from studio.reader.breakdown import (
-    QUESTION_WORDS,
     answer_length,
     breakdown,
     difference,
     intervals,
-    question_word,
 )
 from studio.reader.metrics import Scores, scores
+from studio.reader.question_words import QUESTION_WORDS
 from studio.reader.squad import Answer, Question, Squad, read_squad
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -35,29 +34,6 @@ def weakly(small) -> Scores:
 @pytest.fixture(scope="module")
 def silently(small) -> Scores:
     return scores(small, silent(small))
-
-
-@pytest.mark.parametrize(
-    ("question", "word"),
-    [
-        ("What is it?", "what"),
-        ("In what year?", "what"),
-        ("WHO is it?", "who"),
-        ("To whom, and whose?", "who"),
-        ("How many are there?", "how many"),
-        ("how much water?", "how many"),
-        ("How long is it?", "how"),
-        ("Since when?", "when"),
-        ("From where?", "where"),
-        ("By which road?", "which"),
-        ("Why?", "why"),
-        ("The know-how is somewhat old?", "how"),
-        ("Is it whole, as it was then?", "other"),
-        ("", "other"),
-    ],
-)
-def test_the_question_word(question, word):
-    assert question_word(question) == word
 
 
 def test_the_length_of_an_answer_is_that_of_the_shortest_gold():

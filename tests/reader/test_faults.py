@@ -247,17 +247,6 @@ def test_whatever_is_repaired_has_no_fault(data):
     assert {asked.question.text for asked in mended.asked()} <= before
 
 
-@settings(max_examples=300, deadline=None)
-@given(SQUADS)
-def test_whatever_is_repaired_has_no_fault(data):
-    mended, done = repaired(data)
-    assert faults(mended) == []
-    assert bool(done) == bool(faults(data))
-    assert repaired(mended) == (mended, [])
-    kept = {asked.question.text for asked in mended.asked()}
-    assert len(kept) <= sum(1 for _ in data.asked())
-
-
 @settings(max_examples=50, deadline=None)
 @given(SQUADS)
 def test_what_is_repaired_can_be_written_and_read(tmp_path_factory, data):

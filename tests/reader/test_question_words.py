@@ -20,6 +20,9 @@ from studio.reader.question_words import QUESTION_WORDS, question_word
         ("How long did it take?", "how"),
         ("Name the river.", "other"),
         ("Somewhere, somehow, whatever?", "other"),
+        ("To whom, and whose?", "who"),
+        ("The know-how is somewhat old?", "how"),
+        ("A how-to is needed by whom?", "who"),
         ("", "other"),
     ],
 )
