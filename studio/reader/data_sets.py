@@ -188,7 +188,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if packed else path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except (OSError, EOFError, zlib.error):
         return ""
 

@@ -38,7 +38,7 @@ def marks(
     """Where answers stand; those that stand elsewhere than the file says are MISPLACED."""
     found = {}
     for answer in answers:
-        there = 0 <= answer.start and context.startswith(answer.text, answer.start)
+        there = answer.start >= 0 and context.startswith(answer.text, answer.start)
         found[answer.start, answer.end] = Mark(
             answer.start, answer.end, kind if there else MISPLACED, question
         )
@@ -46,10 +46,10 @@ def marks(
 
 
 def marked(context: str, found: Sequence[Mark], most: int = _MOST) -> str:
-    """The passage as HTML, cut around the first mark where it is longer than `most`."""
+    """The passage as HTML, cut around the first of these marks where it is too long."""
     first, last = 0, len(context)
     if last > most:
-        begin = min((mark.start for mark in found if mark.start >= 0), default=0)
+        begin = next((mark.start for mark in found if mark.start >= 0), 0)
         first = max(0, min(begin - _BEFORE, last - most))
         last = first + most
     inside = [
