@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from studio.services import Services
-from tabs.blocks import ask, benchmark
+from tabs.blocks import ask, benchmark, board, data_view
 from tabs.blocks.maker import QUIET
 
 
@@ -17,6 +17,10 @@ class ReaderView:
     ask: ask.Ask
     benchmark: benchmark.Benchmark
     benchmark_tab: gr.Tab
+    board: board.Board
+    board_tab: gr.Tab
+    data: data_view.DataView
+    data_tab: gr.Tab
 
 
 def build(services: Services) -> ReaderView:
@@ -35,7 +39,11 @@ def build(services: Services) -> ReaderView:
             asking = ask.build(services, reader)
         with gr.Tab("Benchmark", id="benchmark") as benchmark_tab:
             scoring = benchmark.build(services)
-    return ReaderView(reader, asking, scoring, benchmark_tab)
+        with gr.Tab("Leaderboard", id="leaderboard") as board_tab:
+            ranking = board.build()
+        with gr.Tab("Data sets", id="data-sets") as data_tab:
+            looking = data_view.build()
+    return ReaderView(reader, asking, scoring, benchmark_tab, ranking, board_tab, looking, data_tab)
 
 
 def choices(services: Services) -> list[tuple[str, str]]:
@@ -46,7 +54,9 @@ def choices(services: Services) -> list[tuple[str, str]]:
 def wire(view: ReaderView, services: Services, tab: gr.Tab) -> None:
     """Connect the panels; tab: the Reader tab itself."""
     ask.wire(view.ask, services)
-    benchmark.wire(view.benchmark, services, view.benchmark_tab)
+    scoring = benchmark.wire(view.benchmark, services, view.benchmark_tab)
+    board.wire(view.board, services, view.board_tab, scoring.report)
+    data_view.wire(view.data, services, view.data_tab)
 
     def refresh() -> gr.Dropdown:
         return gr.Dropdown(choices(services))
