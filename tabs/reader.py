@@ -1,11 +1,11 @@
-"""The Reader tab: questions on a text, and readers scored."""
+"""The Reader tab: questions on a text, readers scored, ranked and trained, and their data."""
 
 from dataclasses import dataclass
 
 import gradio as gr
 
 from studio.services import Services
-from tabs.blocks import ask, benchmark, board, data_view
+from tabs.blocks import ask, benchmark, board, data_view, tuning
 from tabs.blocks.maker import QUIET
 
 
@@ -19,6 +19,8 @@ class ReaderView:
     benchmark_tab: gr.Tab
     board: board.Board
     board_tab: gr.Tab
+    tuning: tuning.Tuning
+    tuning_tab: gr.Tab
     data: data_view.DataView
     data_tab: gr.Tab
 
@@ -41,9 +43,22 @@ def build(services: Services) -> ReaderView:
             scoring = benchmark.build(services)
         with gr.Tab("Leaderboard", id="leaderboard") as board_tab:
             ranking = board.build()
+        with gr.Tab("Fine-tune", id="fine-tune") as tuning_tab:
+            learning = tuning.build()
         with gr.Tab("Data sets", id="data-sets") as data_tab:
             looking = data_view.build()
-    return ReaderView(reader, asking, scoring, benchmark_tab, ranking, board_tab, looking, data_tab)
+    return ReaderView(
+        reader,
+        asking,
+        scoring,
+        benchmark_tab,
+        ranking,
+        board_tab,
+        learning,
+        tuning_tab,
+        looking,
+        data_tab,
+    )
 
 
 def choices(services: Services) -> list[tuple[str, str]]:
@@ -56,6 +71,7 @@ def wire(view: ReaderView, services: Services, tab: gr.Tab) -> None:
     ask.wire(view.ask, services)
     scoring = benchmark.wire(view.benchmark, services, view.benchmark_tab)
     board.wire(view.board, services, view.board_tab, scoring.report)
+    tuning.wire(view.tuning, services, view.tuning_tab)
     data_view.wire(view.data, services, view.data_tab)
 
     def refresh() -> gr.Dropdown:
