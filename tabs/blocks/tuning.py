@@ -10,12 +10,13 @@ import gradio as gr
 from studio.errors import AtelierError
 from studio.events import Failed, Finished, Measured, Notice, Stopped
 from studio.reader_requests import FinetuneRequest, TrainedIn
+from studio.requests import label
 from studio.services import Services
 from tabs.blocks.benchmark import progress_line
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.plots import Axis, Line, fitting, line_plot
 from tabs.blocks.report import tiles
-from tabs.forms import Form, Values, slider
+from tabs.forms import Form, Values, limits
 
 _KIND = "finetune-reader"
 _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>A reader of your own</strong>
@@ -102,9 +103,13 @@ def build() -> Tuning:
             curves = gr.HTML(_EMPTY, padding=False, elem_id="at-tune-curves")
         with gr.Column(min_width=0, elem_classes="at-settings"):
             with gr.Accordion("Steps and batches", open=False):
-                fields["batch_size"] = _slider("batch_size", 1, maximum=64)
+                fields["batch_size"] = _slider("batch_size", 1, minimum=1, maximum=64)
                 fields["accumulate"] = _slider(
-                    "accumulate", 1, maximum=64, info="Batches of one step: less memory, slower"
+                    "accumulate",
+                    1,
+                    minimum=1,
+                    maximum=64,
+                    info="Batches of one step: less memory, slower",
                 )
                 fields["max_steps"] = _number("max_steps", "0 for the epochs")
                 fields["precision"] = gr.Dropdown(
@@ -118,12 +123,13 @@ def build() -> Tuning:
                     "layer_decay",
                     0.01,
                     minimum=0.5,
+                    maximum=1,
                     info="Rate of a layer as a share of that above it; 1 for all alike",
                 )
                 fields["head_rate"] = _number("head_rate", "The output layer's rate, as a multiple")
-                fields["weight_decay"] = _slider("weight_decay", 0.005, maximum=0.2)
+                fields["weight_decay"] = _slider("weight_decay", 0.005, minimum=0, maximum=0.2)
                 fields["clip_norm"] = _number("clip_norm", "Of gradients; 0 for none")
-                fields["label_smoothing"] = _slider("label_smoothing", 0.01, maximum=0.5)
+                fields["label_smoothing"] = _slider("label_smoothing", 0.01, minimum=0, maximum=0.5)
                 fields["dropout"] = gr.Number(None, label="Dropout", info="Empty: the model's own")
                 fields["attention_dropout"] = gr.Number(
                     None, label="Attention dropout", info="Empty: the model's own; 0 is faster"
@@ -153,18 +159,17 @@ def build() -> Tuning:
 
 
 def _slider(name: str, step: float, **more: Any) -> gr.Slider:
+    """A slider over what is useful, where all that is allowed could not be set finely."""
+    if "minimum" not in more or "maximum" not in more:
+        low, high = limits(name, FinetuneRequest)
+        more = {"minimum": low, "maximum": high, **more}
     default = FinetuneRequest.model_fields[name].default
-    ends = {end: more.pop(end) for end in ("minimum", "maximum") if end in more}
-    made = slider(name, default, step, FinetuneRequest, **more)
-    for end, value in ends.items():  # a slider over all that is allowed could not be set finely
-        setattr(made, end, value)
-    return made
+    return gr.Slider(value=default, step=step, label=label(name), **more)
 
 
 def _number(name: str, info: str) -> gr.Number:
-    words = name.replace("_", " ")
     default = FinetuneRequest.model_fields[name].default
-    return gr.Number(default, label=words[:1].upper() + words[1:], info=info)
+    return gr.Number(default, label=label(name), info=info)
 
 
 def _data(label: str, **more: Any) -> gr.Dropdown:
