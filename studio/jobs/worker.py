@@ -104,10 +104,7 @@ class Runner:
         self._tell(lambda hook: hook.started(job))
         status, reason = self._work(job, is_closing)
         try:
-            if status is Status.QUEUED:
-                self._queue.put_back(job.id)
-            else:
-                self._queue.end(job.id, status, reason)
+            self._record(job.id, status, reason)
         except StorageError as error:
             log.error("Job %s could not be recorded as %s: %s", job.id, status, error)
             self._unrecorded.append((job.id, status, reason))
@@ -118,8 +115,14 @@ class Runner:
     def settle(self) -> None:
         """Record the ends that could not be recorded before; StorageError when it fails again."""
         while self._unrecorded:
-            self._queue.end(*self._unrecorded[0])
+            self._record(*self._unrecorded[0])
             del self._unrecorded[0]
+
+    def _record(self, job_id: str, status: Status, reason: str) -> None:
+        if status is Status.QUEUED:
+            self._queue.put_back(job_id)
+        else:
+            self._queue.end(job_id, status, reason)
 
     def _work(self, job: JobRow, is_closing: Callable[[], bool]) -> tuple[Status, str]:
         channel, token = self._queue.live(job.id)

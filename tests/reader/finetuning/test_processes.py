@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tuning_runs import SECONDS, command, done, environment, lines, newest, weights
+from tuning_runs import SECONDS, done, environment, lines, newest, weights
 
+from studio.reader.finetuning.child import command
 from studio.reader.finetuning.loop import curve
 from studio.reader.finetuning.options import Options
 
