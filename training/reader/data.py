@@ -40,7 +40,7 @@ class Portions:
 
 SETS = {
     "short": Portions(),
-    "long": Portions(cut=0.5, most=500, qamr=8, reviews=2),
+    "long": Portions(cut=0.6, most=450, qamr=6, reviews=1),
 }
 
 
