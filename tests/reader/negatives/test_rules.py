@@ -152,7 +152,7 @@ def test_words_that_exclude_each_other(case_of: Find) -> None:
         ("Who never sold wheat?", {"Who sold wheat?"}),
         ("Who was not elected?", {"Who was elected?"}),
         ("Who founded the mill?", {"Who never founded the mill?"}),
-        ("Was the mill sold?", {"Wasn't the mill sold?"}),
+        ("Was the mill sold?", set()),
         ("Who was elected?", {"Who was not elected?", "Who was never elected?"}),
         ("Wheat from where?", set()),
     ],

@@ -24,6 +24,9 @@ def negation(case: Case, random: Random) -> Edit | None:
     if _WORD.search(text):
         return asked_anew(case, _WORD.sub("", text, count=1))
     auxiliary = _AUXILIARY.search(text)
+    if auxiliary and auxiliary.start() == 0:
+        # Whether it is or whether it is not, the same passage tells.
+        return None
     if auxiliary:
         return asked_anew(case, _negated(text, auxiliary, random))
     subject = _SUBJECT.match(text)
@@ -36,6 +39,4 @@ def _negated(text: str, auxiliary: re.Match[str], random: Random) -> str:
     start, end = auxiliary.span()
     if _PREDICATE.match(text, end):
         return replaced(text, end, end, random.choice((" not", " never", " not")))
-    if start == 0:
-        return replaced(text, 0, end, AUXILIARIES[auxiliary[0].lower()].capitalize())
     return replaced(text, start, end, AUXILIARIES[auxiliary[0].lower()])
