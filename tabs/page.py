@@ -101,6 +101,9 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(status.build_router(services))
     app.mount("/vendor", StaticFiles(directory=VENDOR), name="vendor")
     page = build_page(services)
+    # Only after its own launch(), which a mounted page never has, does Gradio check that a file
+    # which a client names by a path was uploaded here.
+    page.has_launched = True
     page.queue(default_concurrency_limit=None, api_open=False)
     return gr.mount_gradio_app(
         app,

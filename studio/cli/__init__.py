@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from studio.cli.asking import ask
+from studio.cli.data_sets import check_squad
 from studio.cli.making import bake, extract, merge
 from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
 from studio.cli.scoring import evaluate, leaderboard
 from studio.cli.timing import time
+from studio.cli.tuning import finetune_reader
 from studio.cli.weights import convert_file, download, models
 from studio.doctor import Finding, examine
 from studio.settings import Settings, load_settings
@@ -66,6 +68,8 @@ def build(serve: Serve) -> typer.Typer:
     app.command("ask")(ask)
     app.command("evaluate")(evaluate)
     app.command("leaderboard")(leaderboard)
+    app.command("check-squad")(check_squad)
+    app.command("finetune-reader")(finetune_reader)
     app.command("doctor")(doctor)
     return app
 

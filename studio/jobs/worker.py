@@ -104,7 +104,10 @@ class Runner:
         self._tell(lambda hook: hook.started(job))
         status, reason = self._work(job, is_closing)
         try:
-            self._queue.end(job.id, status, reason)
+            if status is Status.QUEUED:
+                self._queue.put_back(job.id)
+            else:
+                self._queue.end(job.id, status, reason)
         except StorageError as error:
             log.error("Job %s could not be recorded as %s: %s", job.id, status, error)
             self._unrecorded.append((job.id, status, reason))
@@ -127,7 +130,7 @@ class Runner:
                 context.check()
                 self._queue.work(job)(self._queue.request(job), context)
         except Cancelled:
-            return (Status.INTERRUPTED if is_closing() else Status.CANCELLED), ""
+            return (self._left(job) if is_closing() else Status.CANCELLED), ""
         except AtelierError as error:
             log.warning("Job %s failed: %s", job.id, error)
             return Status.FAILED, str(error)
@@ -139,6 +142,10 @@ class Runner:
                 "the log has the details."
             )
         return Status.FINISHED, ""
+
+    def _left(self, job: JobRow) -> Status:
+        """What a job is when its server ends."""
+        return Status.QUEUED if self._queue.resumes(job) else Status.INTERRUPTED
 
     @contextmanager
     def _leased(
@@ -184,9 +191,16 @@ class Worker:
         self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
 
     def start(self) -> None:
-        """Mark what a killed server left as interrupted, then take up the queue."""
+        """Put what a killed server left back into the queue, then take that up.
+
+        Work that cannot go on from where it was is interrupted instead.
+        """
         for job in self._jobs.running():
-            if not is_alive(job.runner):
+            if is_alive(job.runner):
+                continue
+            if self._queue.resumes(job):
+                self._queue.put_back(job.id)
+            else:
                 self._queue.end(job.id, Status.INTERRUPTED)
         self._thread.start()
 

@@ -89,7 +89,7 @@ def _document(name: str, layout: Layout) -> Document:
 
 
 def _empty(name: str) -> DataError:
-    return DataError(f"{name} holds no text; give one that has words in it.")
+    return DataError(f"{name} is empty; give one that has words in it.")
 
 
 def _shown(name: str) -> str:

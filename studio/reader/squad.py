@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import secrets
 import zlib
 from collections.abc import Callable, Iterator
@@ -142,7 +143,10 @@ def write_squad(squad: Squad, path: Path) -> None:
     aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         try:
-            aside.write_bytes(content)
+            with aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
