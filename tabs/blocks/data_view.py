@@ -334,11 +334,12 @@ class DataHandlers:
             f" <small>{at + 1:,} of {len(places):,} in all</small>"
         )
         body = data_facts.paragraph(article.paragraphs[p], (a, p), picked)
-        known = _titles(squad)
-        beyond: Any = {} if a < ARTICLES else {"choices": [*known, (_title(squad, a), a)]}
+        listed: Any = a
+        if a >= ARTICLES:
+            listed = gr.Dropdown([*_titles(squad), (_title(squad, a), a)], value=a)
         return {
             view.browse: gr.Column(visible=True),
-            view.article: gr.Dropdown(value=a, **beyond),
+            view.article: listed,
             view.back: gr.Button(interactive=at > 0),
             view.where: f'<p class="at-where">{where}</p>',
             view.on: gr.Button(interactive=at + 1 < len(places)),
