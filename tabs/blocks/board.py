@@ -153,9 +153,8 @@ class BoardHandlers:
         self._services = services
         self._board = services.leaderboard
         self._view = view
-        # Pages are turned and reports looked at again; ids may be given anew after a deletion, so
-        # the time belongs to the key.
-        self._reports = lru_cache(maxsize=16)(lambda key, file: report(key[0], file))
+        # A submission never changes and its id is never given anew.
+        self._reports = lru_cache(maxsize=16)(report)
         self._comparisons = lru_cache(maxsize=2)(self._comparison)
 
     def lists(
@@ -290,7 +289,7 @@ class BoardHandlers:
     def _report(self, row: SubmissionRow) -> str:
         """All of an evaluation, or its scores with a sentence where the questions are missing."""
         try:
-            return self._reports((row.id, row.created_at), self._file(row))
+            return self._reports(row.id, self._file(row))
         except AtelierError as error:
             said = f'<p class="at-message note">{html.escape(str(error))}</p>'
             return f'<div class="at-reading">{tiles(row.scores)}{said}</div>'
@@ -306,12 +305,11 @@ class BoardHandlers:
         return name
 
     def _found(self, a: SubmissionRow, b: SubmissionRow) -> _Comparison:
-        name = self._file(a)
-        return self._comparisons((a.id, a.created_at), (b.id, b.created_at), name)
+        return self._comparisons(a.id, b.id, self._file(a))
 
-    def _comparison(self, a: tuple[int, float], b: tuple[int, float], data_set: str) -> _Comparison:
+    def _comparison(self, a: int, b: int, data_set: str) -> _Comparison:
         squad = self._services.data_sets.get(data_set)
-        mine, theirs = self._board.scores(a[0], squad), self._board.scores(b[0], squad)
+        mine, theirs = self._board.scores(a, squad), self._board.scores(b, squad)
         found = compare(squad, mine, theirs)
         return _Comparison(found, counts(found), difference(mine, theirs))
 

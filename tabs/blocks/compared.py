@@ -37,7 +37,8 @@ def summary(a: str, b: str, numbers: Mapping[Right, int], apart: Difference) -> 
         f'<div class="at-versus"><p><b class="at-a">A</b><span dir="auto">{plain(a)}</span></p>'
         f'<p><b class="at-b">B</b><span dir="auto">{plain(b)}</span></p></div>'
         f'<div class="at-scores">{tiles}</div>'
-        '<div class="at-scroll"><table class="at-table"><thead><tr><th scope="col">A minus B</th>'
+        '<div class="at-scroll"><table class="at-table at-apart"><thead><tr>'
+        '<th scope="col">A − B</th>'
         '<th class="number" scope="col">points</th><th class="number" scope="col">95 %</th>'
         '<th class="number" scope="col">p</th><th class="wide" scope="col"></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"

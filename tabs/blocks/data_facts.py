@@ -1,33 +1,22 @@
-"""A data set as people look at it: figures, a paragraph with its questions, lists of places."""
+"""A data set as people look at it: its figures, and a paragraph with its questions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from studio.reader.faults import Fault, cleaned
-from studio.reader.finding import Match
-from studio.reader.repairs import Repair
-from studio.reader.squad import Answer, Asked, Paragraph, Question, path_of
+from studio.reader.faults import cleaned
+from studio.reader.squad import Answer, Paragraph, Question, path_of
 from studio.reader.statistics import Lengths, Statistics
 from tabs.blocks.marks import MISPLACED, PLAUSIBLE, Mark, marked, marks, plain
 from tabs.blocks.plots import bar_plot
 
 QUESTIONS = 200
 """Questions of one paragraph that are shown."""
-_CUT = 160
-"""Characters of a context or question in a list."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a list; pick: the place that it leads to, "" where there is none."""
-
-    cells: tuple[str, ...]
-    pick: str = ""
+_LONGEST = 160
+"""Characters of a title."""
 
 
 def title(name: str) -> str:
     """An article's title as people read it, no markup; the files have _ for blanks."""
-    return cleaned(name.replace("_", " ")).strip()[:_CUT] or "untitled"
+    return cleaned(name.replace("_", " ")).strip()[:_LONGEST] or "untitled"
 
 
 def figures(found: Statistics) -> str:
@@ -41,7 +30,7 @@ def figures(found: Statistics) -> str:
         (f"{found.contexts.mean:,.0f}", "words a paragraph"),
         (f"{found.asked.mean:,.1f}", "words a question"),
         (f"{found.answers.mean:,.1f}", "words an answer"),
-        (f"{several:,}", "with several answers"),
+        (f"{several:,}", "several answers"),
     ]
     again = (
         (found.repeated_questions, "repeated questions"),
@@ -144,61 +133,3 @@ def _answers(answers: Sequence[Answer], context: str, kind: str) -> str:
         f"{f' × {count}' if count > 1 else ''}</span>"
         for (text, at), count in given.items()
     )
-
-
-def hit(match: Match) -> Row:
-    """A question that was found."""
-    asked = match.asked
-    return Row(
-        (
-            f'<span dir="auto">{_cut(asked.question.text)}</span>',
-            f'<span dir="auto">{_answer(asked)}</span>',
-            f'<span dir="auto">{plain(title(asked.title))}</span>',
-            f"{match.where}",
-        ),
-        _place(asked.place),
-    )
-
-
-def _answer(asked: Asked) -> str:
-    given = asked.question.answers
-    return _cut(given[0].text) if given else "<em>no answer</em>"
-
-
-def fault(found: Fault) -> Row:
-    """Something that is wrong in the file."""
-    return Row(
-        (f"<code>{plain(found.path)}</code>", plain(found.kind), plain(found.message)),
-        _place(found.place),
-    )
-
-
-def repair(done: Repair) -> Row:
-    """Something that was mended; places of the repaired copy differ, so it leads nowhere."""
-    return Row((f"<code>{plain(done.path)}</code>", plain(done.done)))
-
-
-def rows(sentence: str, head: Sequence[str], lines: Sequence[Row]) -> str:
-    """A list of places under a sentence, which is HTML."""
-    said = f'<p class="at-said">{sentence}</p>'
-    if not lines:
-        return said
-    names = "".join(f'<th scope="col">{name}</th>' for name in head)
-    body = "".join(
-        (f'<tr tabindex="0" data-pick="{row.pick}">' if row.pick else "<tr>")
-        + "".join(f"<td>{cell}</td>" for cell in row.cells)
-        + "</tr>"
-        for row in lines
-    )
-    return (
-        f'{said}<div class="at-scroll at-list"><table class="at-table"><thead><tr>{names}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _place(place: Sequence[int]) -> str:
-    return "/".join(map(str, place))
-
-
-def _cut(text: str) -> str:
-    return plain(text if len(text) <= _CUT else f"{text[:_CUT]}…")

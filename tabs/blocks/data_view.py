@@ -2,31 +2,24 @@
 
 import html
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 
 from studio.errors import AtelierError
-from studio.reader.faults import Fault, faults
-from studio.reader.finding import Finder
 from studio.reader.question_words import QUESTION_WORDS
-from studio.reader.repairs import Repair, repaired
 from studio.reader.squad import Squad, squad_json
-from studio.reader.statistics import Statistics, statistics
 from studio.services import Services
 from tabs.blocks import data_facts
+from tabs.blocks.data_lists import PAGE, Key, Kind, Page, Sought, Worked
 from tabs.blocks.maker import QUIET, in_words
 from tabs.forms import Values
 from tabs.theme import script
 
-PAGE = 50
-"""Lines of a list at a time."""
 ARTICLES = 1000
 """Articles that the list names; all others are reached by search and by turning pages."""
 _LONGEST_SEARCH = 1000
@@ -34,21 +27,12 @@ _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>Look into a da
 Add a file in SQuAD's format, or download an official set under Benchmark.</div></div>"""
 _COUNTING = '<p class="at-none">Counting …</p>'
 _SHOWS = [("All", ""), ("With an answer", "yes"), ("Without", "no")]
+_NO_LIST = ("", "")
 _DELETE, _SURE = "Delete", "Press again to delete for good"
-_SEARCH, _FAULTS, _REPAIRS = "search", "faults", "repairs"
-_HEADS = {
-    _SEARCH: ("question", "answer", "article", "found in"),
-    _FAULTS: ("place", "fault", "what is wrong"),
-    _REPAIRS: ("place", "what was done"),
-}
 _SEEN = """() => {
-  const part = document.getElementById("at-data-passage");
-  if (part) part.scrollIntoView({ block: "start", behavior: "smooth" });
+  const part = document.getElementById("%s");
+  if (part) part.scrollIntoView({ block: "%s", behavior: "smooth" });
 }"""
-
-_Key = tuple[str, str]
-"""Sum and name of a data set's file, for what is worked out once."""
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -119,22 +103,22 @@ def build() -> DataView:
             _build_controls(made)
         with gr.Column(min_width=0, elem_classes="at-result"):
             made["figures"] = gr.HTML(_EMPTY, padding=False, elem_id="at-data-figures")
-            with gr.Column(visible=False) as made["found"]:
+            with gr.Column(visible=False, elem_id="at-data-found") as made["found"]:
                 made["rows"] = gr.HTML(
                     "", js_on_load=script("rows"), padding=False, elem_id="at-data-rows"
                 )
                 with gr.Row(visible=False, elem_classes="at-turn") as made["turn"]:
-                    made["previous"] = gr.Button("Previous", size="sm")
+                    made["previous"] = gr.Button(f"Previous {PAGE}", size="sm")
                     made["count"] = gr.HTML("", padding=False)
-                    made["next"] = gr.Button("Next", size="sm")
+                    made["next"] = gr.Button(f"Next {PAGE}", size="sm")
             with gr.Column(visible=False, elem_id="at-data-passage") as made["browse"]:
                 with gr.Row(elem_classes="at-turn"):
                     made["back"] = gr.Button("Previous", size="sm", elem_id="at-data-back")
                     made["where"] = gr.HTML("", padding=False)
                     made["on"] = gr.Button("Next", size="sm", elem_id="at-data-on")
                 made["passage"] = gr.HTML("", js_on_load=script("passage"), padding=False)
-            made["plots"] = gr.HTML("", padding=False)
-    start = {"sure": None, "listing": ("", ""), "offset": 0, "place": (0, 0)}
+            made["plots"] = gr.HTML("", padding=False, elem_id="at-data-plots")
+    start = {"sure": None, "listing": _NO_LIST, "offset": 0, "place": (0, 0)}
     made |= {name: gr.State(value) for name, value in start.items()}
     return DataView(**made)
 
@@ -178,13 +162,7 @@ class DataHandlers:
     def __init__(self, services: Services, view: DataView):
         self._sets = services.data_sets
         self._view = view
-        self._statistics: Callable[[_Key], Statistics] = self._once(statistics, 8)
-        self._finder: Callable[[_Key], Finder] = self._once(Finder, 2)
-        self._faults: Callable[[_Key], list[Fault]] = self._once(faults, 4)
-        self._repaired: Callable[[_Key], tuple[Squad, list[Repair]]] = self._once(repaired, 2)
-
-    def _once(self, make: Callable[[Squad], _Made], kept: int) -> Callable[[_Key], _Made]:
-        return lru_cache(maxsize=kept)(lambda key: make(self._sets.get(key[1])))
+        self._worked = Worked(services.data_sets)
 
     def lists(self, values: Values) -> Iterator[dict[Any, Any]]:
         """The data sets of today; what is chosen stays, and the first is opened at first."""
@@ -249,34 +227,31 @@ class DataHandlers:
         """The questions that match; no list where nothing is looked for."""
         view = self._view
         asked = any(values[each] for each in (view.search, view.answerable, view.word))
-        return self._list(values, (_SEARCH, "") if asked else ("", ""), 0)
+        return self._list(values, Kind.SEARCH if asked else Kind.NOTHING, 0)
 
     def check(self, values: Values) -> dict[Any, Any]:
         """All faults with their places."""
-        return self._list(values, (_FAULTS, ""), 0)
+        return self._list(values, Kind.FAULTS, 0)
 
     def repair(self, values: Values) -> dict[Any, Any]:
         """Add a repaired copy under a name of its own, and list what was done."""
         view = self._view
         with in_words("Not repaired"):
-            squad = self._squad(values)
-            mended, done = self._repaired(self._key(values))
-            copy = ""
+            key, copy = self._key(values), ""
+            mended, done = self._worked.repaired(key)
             if done:
                 content = json.dumps(squad_json(mended)).encode()
-                copy = self._sets.add(content, f"{values[view.data_set]} repaired.json")
-        told = self._list(values, (_REPAIRS, copy), 0)
-        return {**told, view.data_set: gr.Dropdown(self._sets.names())} if squad else told
+                copy = self._sets.add(content, f"{key[1]} repaired.json")
+        names = gr.Dropdown(self._sets.names(), value=key[1])
+        return {view.data_set: names, **self._list(values, Kind.REPAIRS, 0, copy)}
 
     def earlier(self, values: Values) -> dict[Any, Any]:
         """The lines before."""
-        view = self._view
-        return self._list(values, values[view.listing], values[view.offset] - PAGE)
+        return self._turn(values, -PAGE)
 
     def later(self, values: Values) -> dict[Any, Any]:
         """The lines after."""
-        view = self._view
-        return self._list(values, values[view.listing], values[view.offset] + PAGE)
+        return self._turn(values, PAGE)
 
     def _squad(self, values: Values) -> Squad:
         name = values[self._view.data_set]
@@ -284,7 +259,7 @@ class DataHandlers:
             raise AtelierError("Choose a data set first.")
         return self._sets.get(str(name))
 
-    def _key(self, values: Values) -> _Key:
+    def _key(self, values: Values) -> Key:
         return self._squad(values).sha256, str(values[self._view.data_set])
 
     def _nothing(self) -> dict[Any, Any]:
@@ -315,7 +290,7 @@ class DataHandlers:
             view.answerable: "",
             view.word: "",
             view.found: gr.Column(visible=False),
-            view.listing: ("", ""),
+            view.listing: _NO_LIST,
         }
         try:
             squad = self._sets.get(name)
@@ -330,7 +305,7 @@ class DataHandlers:
             _titles(squad), value=first[0] if squad.articles else None
         )
         yield {**fresh, **shown, view.figures: _COUNTING, view.plots: ""}
-        found = self._statistics((squad.sha256, name))
+        found = self._worked.statistics((squad.sha256, name))
         yield {view.figures: data_facts.figures(found), view.plots: data_facts.plots(found)}
 
     def _step(self, values: Values, by: int) -> dict[Any, Any]:
@@ -359,11 +334,12 @@ class DataHandlers:
             f" <small>{at + 1:,} of {len(places):,} in all</small>"
         )
         body = data_facts.paragraph(article.paragraphs[p], (a, p), picked)
-        known = _titles(squad)
-        beyond: Any = {} if a < ARTICLES else {"choices": [*known, (_title(squad, a), a)]}
+        listed: Any = a
+        if a >= ARTICLES:
+            listed = gr.Dropdown([*_titles(squad), (_title(squad, a), a)], value=a)
         return {
             view.browse: gr.Column(visible=True),
-            view.article: gr.Dropdown(value=a, **beyond),
+            view.article: listed,
             view.back: gr.Button(interactive=at > 0),
             view.where: f'<p class="at-where">{where}</p>',
             view.on: gr.Button(interactive=at + 1 < len(places)),
@@ -371,54 +347,38 @@ class DataHandlers:
             view.place: (a, p),
         }
 
-    def _list(self, values: Values, listing: tuple[str, str], offset: int) -> dict[Any, Any]:
-        view, (kind, copy) = self._view, listing
-        if not kind:
-            return {view.found: gr.Column(visible=False), view.listing: ("", "")}
+    def _turn(self, values: Values, by: int) -> dict[Any, Any]:
+        kind, copy = values[self._view.listing]
+        return self._list(values, Kind(kind), max(0, values[self._view.offset] + by), copy)
+
+    def _list(self, values: Values, kind: Kind, first: int, copy: str = "") -> dict[Any, Any]:
+        """One page of a list; copy: name of the repaired data set."""
+        view = self._view
+        if kind is Kind.NOTHING:
+            return {view.found: gr.Column(visible=False), view.listing: _NO_LIST}
         with in_words():
-            title, lines, total = self._lines(values, kind, copy, max(0, offset))
-        offset = max(0, offset)
-        last = offset + len(lines)
+            page = self._page(values, kind, first, copy)
+        last = first + page.shown
         return {
             view.found: gr.Column(visible=True),
-            view.rows: data_facts.rows(title, _HEADS[kind], lines),
-            view.turn: gr.Row(visible=total > PAGE),
-            view.previous: gr.Button(interactive=offset > 0),
-            view.count: f"{offset + 1:,}–{last:,} of {total:,}",
-            view.next: gr.Button(interactive=last < total),
-            view.listing: listing,
-            view.offset: offset,
+            view.rows: page.html,
+            view.turn: gr.Row(visible=page.total > PAGE),
+            view.previous: gr.Button(interactive=first > 0),
+            view.count: f"{first + 1:,}–{last:,} of {page.total:,}",
+            view.next: gr.Button(interactive=last < page.total),
+            view.listing: (kind.value, copy),
+            view.offset: first,
         }
 
-    def _lines(
-        self, values: Values, kind: str, copy: str, offset: int
-    ) -> tuple[str, list[data_facts.Row], int]:
-        """A sentence, one page of lines, and how many there are in all."""
+    def _page(self, values: Values, kind: Kind, first: int, copy: str) -> Page:
         view, key = self._view, self._key(values)
-        if kind == _SEARCH:
-            answerable = {"yes": True, "no": False}.get(values[view.answerable])
-            words = str(values[view.search] or "")[:_LONGEST_SEARCH]
-            word = values[view.word] or None
-            found = self._finder(key).find(words, answerable, word, PAGE, offset)
-            said = f"{found.total:,} questions match." if found.total else "No question matches."
-            return said, [data_facts.hit(each) for each in found.matches], found.total
-        if kind == _FAULTS:
-            wrong = self._faults(key)
-            rows = [data_facts.fault(each) for each in wrong[offset : offset + PAGE]]
-            return _counted(wrong), rows, len(wrong)
-        done = self._repaired(key)[1]
-        rows = [data_facts.repair(each) for each in done[offset : offset + PAGE]]
-        said = "There is nothing to repair, so no copy was written."
-        if done:
-            said = f"{len(done):,} repairs; the repaired copy is <b>{html.escape(copy)}</b>."
-        return said, rows, len(done)
-
-
-def _counted(found: Sequence[Fault]) -> str:
-    if not found:
-        return "No fault was found."
-    kinds = ", ".join(f"{n:,} × {kind}" for kind, n in Counter(f.kind for f in found).most_common())
-    return f"{len(found):,} fault{'s' * (len(found) != 1)}: {kinds}."
+        if kind is Kind.FAULTS:
+            return self._worked.wrong(key, first)
+        if kind is Kind.REPAIRS:
+            return self._worked.mended(key, copy, first)
+        text = str(values[view.search] or "")[:_LONGEST_SEARCH]
+        answerable = {"yes": True, "no": False}.get(values[view.answerable])
+        return self._worked.found(key, Sought(text, answerable, values[view.word] or None), first)
 
 
 def _places(squad: Squad) -> list[tuple[int, int]]:
@@ -439,6 +399,7 @@ def _titles(squad: Squad) -> list[tuple[str, int]]:
 def wire(view: DataView, services: Services, tab: gr.Tab) -> DataHandlers:
     """Connect the controls."""
     handlers = DataHandlers(services, view)
+    below = _SEEN % ("at-data-found", "nearest")
     latest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
     tab.select(handlers.lists, view.inputs, view.chosen, **latest)
     view.data_set.input(handlers.choose, [view.data_set], view.chosen, **latest)
@@ -447,7 +408,9 @@ def wire(view: DataView, services: Services, tab: gr.Tab) -> DataHandlers:
     view.article.input(handlers.article, view.inputs, view.read, **latest)
     for button, step in ((view.back, handlers.back), (view.on, handlers.on)):
         button.click(step, view.inputs, view.read, **latest)
-    view.rows.pick(handlers.pick, view.inputs, view.read, **latest).then(None, None, None, js=_SEEN)
+    view.rows.pick(handlers.pick, view.inputs, view.read, **latest).then(
+        None, None, None, js=_SEEN % ("at-data-passage", "start")
+    )
     for changed in (view.search.change, view.answerable.input, view.word.input):
         changed(handlers.search, view.inputs, view.listed, **latest)
     for pressed, act in (
@@ -455,6 +418,8 @@ def wire(view: DataView, services: Services, tab: gr.Tab) -> DataHandlers:
         (view.previous, handlers.earlier),
         (view.next, handlers.later),
     ):
-        pressed.click(act, view.inputs, view.listed, **latest)
-    view.repair.click(handlers.repair, view.inputs, [view.data_set, *view.listed], **latest)
+        pressed.click(act, view.inputs, view.listed, **latest).then(None, None, None, js=below)
+    view.repair.click(handlers.repair, view.inputs, [view.data_set, *view.listed], **latest).then(
+        None, None, None, js=below
+    )
     return handlers

@@ -39,10 +39,9 @@ def marks(
     found = {}
     for answer in answers:
         there = answer.start >= 0 and context.startswith(answer.text, answer.start)
-        found[answer.start, answer.end] = Mark(
-            answer.start, answer.end, kind if there else MISPLACED, question
-        )
-    return list(found.values())
+        mark = Mark(answer.start, answer.end, kind if there else MISPLACED, question)
+        found[mark] = None
+    return list(found)
 
 
 def marked(context: str, found: Sequence[Mark], most: int = _MOST) -> str:
