@@ -7,7 +7,7 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import editing, memory, per_image, startup, switching, upscaling
+from benchmarks import editing, memory, per_image, reading, startup, switching, upscaling
 from benchmarks.figure import Figure, table
 
 _ALL = {
@@ -17,6 +17,7 @@ _ALL = {
     "memory": memory.measure,
     "upscaling": upscaling.measure,
     "switching": switching.measure,
+    "reading": reading.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
 

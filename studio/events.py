@@ -24,8 +24,9 @@ class Status(StrEnum):
 
 LEGAL_MOVES: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED}),
+    # Back to the queue: what a stopped server was doing and the next one can go on with.
     Status.RUNNING: frozenset(
-        {Status.FINISHED, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED}
+        {Status.FINISHED, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED, Status.QUEUED}
     ),
     Status.FINISHED: frozenset(),
     Status.FAILED: frozenset(),
@@ -84,6 +85,14 @@ class Progress(_Event):
         return min(1.0, done / max(1, self.items * self.steps))
 
 
+class Measured(_Event):
+    """What a training has measured after a step: points of curves, by their names."""
+
+    type: Literal["measured"] = "measured"
+    step: int
+    values: dict[str, float]
+
+
 class Preview(_Event):
     """A rough picture of what is being made; `image` is a WebP file."""
 
@@ -131,7 +140,17 @@ class Stopped(_Event):
 
 
 Event = Annotated[
-    Queued | Waiting | Loading | Progress | Preview | Saved | Notice | Finished | Failed | Stopped,
+    Queued
+    | Waiting
+    | Loading
+    | Progress
+    | Measured
+    | Preview
+    | Saved
+    | Notice
+    | Finished
+    | Failed
+    | Stopped,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

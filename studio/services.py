@@ -36,8 +36,9 @@ from studio.models.upscalers import UpscalerShelf
 from studio.reader.answering import Answering
 from studio.reader.data_sets import DataSets
 from studio.reader.evaluating import Evaluating
+from studio.reader.finetuning.job import Finetuning
 from studio.reader.leaderboard import Leaderboard
-from studio.reader_requests import EvaluateRequest, FetchDataRequest
+from studio.reader_requests import EvaluateRequest, FetchDataRequest, FinetuneRequest
 from studio.requests import (
     DownloadRequest,
     EditRequest,
@@ -83,6 +84,8 @@ class Services:
     data_sets: DataSets
     leaderboard: Leaderboard
     scorer: Worker
+    finetuning: Finetuning
+    trainer: Worker
 
     def acquire(self) -> None:
         """Take the data folder for this server; StorageError when another one has it."""
@@ -100,6 +103,7 @@ class Services:
         self.fetcher.start()
         self.maker.start()
         self.scorer.start()
+        self.trainer.start()
         self.tidying.start()
         threading.Thread(target=self._in_background, name="warm-up", daemon=True).start()
 
@@ -109,6 +113,7 @@ class Services:
         self.fetcher.stop()
         self.maker.stop()
         self.scorer.stop()
+        self.trainer.stop()
         self.tidying.stop()
         self.database.close()
         self.lock.release()
@@ -217,8 +222,15 @@ def build_services(settings: Settings) -> Services:
     )
     answering = Answering(readers, engine.models, engine.broker, engine.device)
     leaderboard = Leaderboard(SubmissionTable(database, settings.data_dir))
-    reading = _reading(Evaluating(readers, data_sets, leaderboard, answering))
-    queue = JobQueue(jobs, outputs, kinds | fetching | making | reading, settings.max_waiting_jobs)
+    evaluating = Evaluating(readers, data_sets, leaderboard, answering)
+    reading = _reading(evaluating)
+    finetuning = Finetuning(
+        settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
+    )
+    training = _training(finetuning)
+    queue = JobQueue(
+        jobs, outputs, kinds | fetching | making | reading | training, settings.max_waiting_jobs
+    )
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks, engine.broker)
     worker = Worker(queue, jobs, runner, tuple(kinds))
@@ -230,6 +242,7 @@ def build_services(settings: Settings) -> Services:
     maker = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), tuple(making))
     # Reading a whole data set takes minutes, in which pictures can be made all the same.
     scorer = Worker(queue, jobs, runner, tuple(reading))
+    trainer = Worker(queue, jobs, runner, tuple(training))
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
         settings,
@@ -254,6 +267,8 @@ def build_services(settings: Settings) -> Services:
         data_sets,
         leaderboard,
         scorer,
+        finetuning,
+        trainer,
     )
 
 
@@ -265,6 +280,20 @@ def _reading(evaluating: Evaluating) -> dict[str, Kind]:
             lambda request: evaluating.resolve(cast(EvaluateRequest, request)),
             lambda request, context: evaluating(cast(EvaluateRequest, request), context),
             title="an evaluation",
+        )
+    }
+
+
+def _training(finetuning: Finetuning) -> dict[str, Kind]:
+    """The kinds of jobs that train, alone on the device and for hours."""
+    return {
+        "finetune-reader": Kind(
+            FinetuneRequest,
+            lambda request: finetuning.resolve(cast(FinetuneRequest, request)),
+            lambda request, context: finetuning(cast(FinetuneRequest, request), context),
+            Use.ALONE,
+            title="a training",
+            resumes=True,
         )
     }
 

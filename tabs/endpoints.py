@@ -82,9 +82,12 @@ def build(services: Services) -> None:
             return _evaluated(services, Path(data), reader or "", threshold)
 
     with gr.Row(visible=False):
-        question, text, reader = gr.Textbox(), gr.Textbox(""), gr.Textbox("")
-        file, data, predictions, na_prob = gr.File(), gr.File(), gr.File(), gr.File()
-        threshold, answers = gr.Number(None), gr.Number(5)
+        question = gr.Textbox(label="question")
+        text, reader = (gr.Textbox("", label=name) for name in ("text", "reader"))
+        file, data, predictions, na_prob = (
+            gr.File(label=name) for name in ("file", "data", "predictions", "na_prob")
+        )
+        threshold, answers = gr.Number(None, label="threshold"), gr.Number(5, label="answers")
         told = gr.JSON()
         ask, evaluate = gr.Button(), gr.Button()
     ask.click(

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from studio import __version__
-from studio.api import inputs, outputs, status
+from studio.api import inputs, outputs, reader_files, status
 from studio.services import Services
 from tabs import edit, endpoints, extras, gallery, generate, models, reader
 from tabs.blocks import header
@@ -97,9 +97,13 @@ def build_app(services: Services) -> FastAPI:
     )
     app.include_router(outputs.build_router(services))
     app.include_router(inputs.build_router(services))
+    app.include_router(reader_files.build_router(services))
     app.include_router(status.build_router(services))
     app.mount("/vendor", StaticFiles(directory=VENDOR), name="vendor")
     page = build_page(services)
+    # Only after its own launch(), which a mounted page never has, does Gradio check that a file
+    # which a client names by a path was uploaded here.
+    page.has_launched = True
     page.queue(default_concurrency_limit=None, api_open=False)
     return gr.mount_gradio_app(
         app,

@@ -1,11 +1,11 @@
-"""The Reader tab: questions on a text, and readers scored."""
+"""The Reader tab: questions on a text, readers scored, ranked and trained, and their data."""
 
 from dataclasses import dataclass
 
 import gradio as gr
 
 from studio.services import Services
-from tabs.blocks import ask, benchmark
+from tabs.blocks import ask, benchmark, board, data_view, tuning
 from tabs.blocks.maker import QUIET
 
 
@@ -17,6 +17,12 @@ class ReaderView:
     ask: ask.Ask
     benchmark: benchmark.Benchmark
     benchmark_tab: gr.Tab
+    board: board.Board
+    board_tab: gr.Tab
+    tuning: tuning.Tuning
+    tuning_tab: gr.Tab
+    data: data_view.DataView
+    data_tab: gr.Tab
 
 
 def build(services: Services) -> ReaderView:
@@ -35,7 +41,24 @@ def build(services: Services) -> ReaderView:
             asking = ask.build(services, reader)
         with gr.Tab("Benchmark", id="benchmark") as benchmark_tab:
             scoring = benchmark.build(services)
-    return ReaderView(reader, asking, scoring, benchmark_tab)
+        with gr.Tab("Leaderboard", id="leaderboard") as board_tab:
+            ranking = board.build()
+        with gr.Tab("Fine-tune", id="fine-tune") as tuning_tab:
+            learning = tuning.build()
+        with gr.Tab("Data sets", id="data-sets") as data_tab:
+            looking = data_view.build()
+    return ReaderView(
+        reader,
+        asking,
+        scoring,
+        benchmark_tab,
+        ranking,
+        board_tab,
+        learning,
+        tuning_tab,
+        looking,
+        data_tab,
+    )
 
 
 def choices(services: Services) -> list[tuple[str, str]]:
@@ -46,7 +69,10 @@ def choices(services: Services) -> list[tuple[str, str]]:
 def wire(view: ReaderView, services: Services, tab: gr.Tab) -> None:
     """Connect the panels; tab: the Reader tab itself."""
     ask.wire(view.ask, services)
-    benchmark.wire(view.benchmark, services, view.benchmark_tab)
+    scoring = benchmark.wire(view.benchmark, services, view.benchmark_tab)
+    board.wire(view.board, services, view.board_tab, scoring.report)
+    tuning.wire(view.tuning, services, view.tuning_tab)
+    data_view.wire(view.data, services, view.data_tab)
 
     def refresh() -> gr.Dropdown:
         return gr.Dropdown(choices(services))

@@ -3,9 +3,9 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from studio.reader.finetuning.child import command
 from studio.reader.finetuning.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,11 +15,6 @@ SECONDS = 120.0
 def environment() -> dict[str, str]:
     """Of the program: offline, one thread, and the project on its path."""
     return os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-
-
-def command(run: Path) -> list[str]:
-    """The program's command line."""
-    return [sys.executable, "-m", "studio.reader.finetuning", str(run)]
 
 
 def lines(output: str) -> list[dict]:

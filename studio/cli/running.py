@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from studio.errors import AtelierError
-from studio.events import Failed, Finished, Loading, Notice, Progress, Stopped
+from studio.events import Failed, Finished, Loading, Measured, Notice, Progress, Stopped
 from studio.jobs.worker import Runner, runner_name
 from studio.requests import Request
 from studio.services import Services, build_services
@@ -63,6 +63,9 @@ def _tell(event: object) -> None:
         print(f"Loading {event.model} …", file=sys.stderr)
     elif isinstance(event, Notice):
         print(event.text, file=sys.stderr)
+    elif isinstance(event, Measured) and "f1" in event.values:
+        told = ", ".join(f"{name} {value:.2f}" for name, value in event.values.items())
+        print(f"Step {event.step}: {told}", file=sys.stderr)
     elif isinstance(event, Progress) and sys.stderr.isatty():
         left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
         end = "\n" if event.fraction == 1 else "\r"

@@ -41,12 +41,13 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List the models that can be used, and what is wrong with those that cannot."""
+    """List the models and readers that can be used, and what is wrong with those that cannot."""
     services = build_services(load_settings(data_dir=data_dir))
     entries = services.catalogue.entries()
     if as_json:
         rows: list[dict[str, Any]] = [
             {
+                "kind": "model",
                 "id": entry.id,
                 "title": entry.title,
                 "family": entry.family.name if entry.family else None,
@@ -58,6 +59,17 @@ def models(
             }
             for entry in entries
         ]
+        rows += [
+            {
+                "kind": "reader",
+                "id": reader.id,
+                "family": reader.architecture or None,
+                "bytes": reader.bytes,
+                "path": str(reader.path),
+                "problem": reader.problem or None,
+            }
+            for reader in services.readers.entries()
+        ]
         print(json.dumps(rows, indent=2))
         return
     for entry in entries:
@@ -66,6 +78,11 @@ def models(
         print(f"{entry.id:24} {family:20} {size:>10} {entry.bytes / 1e6:9,.0f} MB  {entry.title}")
         if entry.problem:
             print(f"{'':24} ! {entry.problem}")
+    for reader in services.readers.entries():
+        size = f"{reader.bytes / 1e6:9,.0f} MB"
+        print(f"{reader.id:24} {reader.architecture or 'unknown':20} {'reader':>10} {size}")
+        if reader.problem:
+            print(f"{'':24} ! {reader.problem}")
     for kind, names in (
         ("LoRA files", [each.name for each in services.catalogue.loras.entries()]),
         ("Embeddings", [each.word for each in services.catalogue.embeddings.entries()]),

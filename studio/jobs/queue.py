@@ -32,7 +32,8 @@ class Use(Enum):
 class Kind:
     """One kind of work: its request, how that is completed at submission, and who does it.
 
-    use: of the device. title: what one is called where it has the device.
+    use: of the device. title: what one is called where it has the device. resumes: whether the work
+    goes on from where it was when it is begun again; then the end of a server only makes it wait.
     """
 
     request: type[Request]
@@ -40,6 +41,7 @@ class Kind:
     work: Callable[[Request, Context], None]
     use: Use = Use.SHARED
     title: str = "a job"
+    resumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class JobQueue:
     def kind(self, row: JobRow) -> Kind:
         """The kind of a stored job."""
         return self._kinds[row.kind]
+
+    def resumes(self, row: JobRow) -> bool:
+        """Whether the job goes on from where it was when it is begun again."""
+        kind = self._kinds.get(row.kind)
+        return kind is not None and kind.resumes
 
     def unended(self, kind: str) -> list[JobRow]:
         """Jobs of a kind that wait or run, oldest first."""
@@ -166,6 +173,15 @@ class JobQueue:
         """Write how a job ended and tell its listeners."""
         if self._jobs.move(job_id, status, reason):
             self.live(job_id)[0].emit(self._final(self._jobs.get(job_id)))
+
+    def put_back(self, job_id: str) -> None:
+        """Let a job that ran wait again, in its old place."""
+        if self._jobs.move(job_id, Status.QUEUED):
+            channel, _ = self.live(job_id)
+            with self._lock:
+                # The wish to stop was the server's, and it has been granted.
+                self._live[job_id] = (channel, CancelToken())
+            self.tell_positions()
 
     def tell_positions(self) -> None:
         """Tell all who wait where they are."""

@@ -104,7 +104,7 @@ class Runner:
         self._tell(lambda hook: hook.started(job))
         status, reason = self._work(job, is_closing)
         try:
-            self._queue.end(job.id, status, reason)
+            self._record(job.id, status, reason)
         except StorageError as error:
             log.error("Job %s could not be recorded as %s: %s", job.id, status, error)
             self._unrecorded.append((job.id, status, reason))
@@ -115,8 +115,14 @@ class Runner:
     def settle(self) -> None:
         """Record the ends that could not be recorded before; StorageError when it fails again."""
         while self._unrecorded:
-            self._queue.end(*self._unrecorded[0])
+            self._record(*self._unrecorded[0])
             del self._unrecorded[0]
+
+    def _record(self, job_id: str, status: Status, reason: str) -> None:
+        if status is Status.QUEUED:
+            self._queue.put_back(job_id)
+        else:
+            self._queue.end(job_id, status, reason)
 
     def _work(self, job: JobRow, is_closing: Callable[[], bool]) -> tuple[Status, str]:
         channel, token = self._queue.live(job.id)
@@ -127,7 +133,7 @@ class Runner:
                 context.check()
                 self._queue.work(job)(self._queue.request(job), context)
         except Cancelled:
-            return (Status.INTERRUPTED if is_closing() else Status.CANCELLED), ""
+            return (self._left(job) if is_closing() else Status.CANCELLED), ""
         except AtelierError as error:
             log.warning("Job %s failed: %s", job.id, error)
             return Status.FAILED, str(error)
@@ -139,6 +145,10 @@ class Runner:
                 "the log has the details."
             )
         return Status.FINISHED, ""
+
+    def _left(self, job: JobRow) -> Status:
+        """What a job is when its server ends."""
+        return Status.QUEUED if self._queue.resumes(job) else Status.INTERRUPTED
 
     @contextmanager
     def _leased(
@@ -184,9 +194,16 @@ class Worker:
         self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
 
     def start(self) -> None:
-        """Mark what a killed server left as interrupted, then take up the queue."""
+        """Put what a killed server left back into the queue, then take that up.
+
+        Work that cannot go on from where it was is interrupted instead.
+        """
         for job in self._jobs.running():
-            if not is_alive(job.runner):
+            if is_alive(job.runner):
+                continue
+            if self._queue.resumes(job):
+                self._queue.put_back(job.id)
+            else:
                 self._queue.end(job.id, Status.INTERRUPTED)
         self._thread.start()
 

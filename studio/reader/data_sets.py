@@ -3,12 +3,15 @@
 They lie under data_sets/ of the data folder by plain names; no path comes from a client.
 """
 
+import gzip
 import hashlib
 import re
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +30,8 @@ _PLAIN = re.compile(r"[^\w.+ -]")
 _BLOCK = 1 << 18
 _LARGEST = 500_000_000
 _REMEMBERED = 4
+_State = tuple[Path, int, int]
+"""A file as it is now: path, bytes and time."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,9 @@ class DataSets:
 
     def __init__(self, data: Path):
         self._folder = data / "data_sets"
-        self._read: OrderedDict[tuple[Path, int, int], Squad] = OrderedDict()
+        self._read: OrderedDict[_State, Squad] = OrderedDict()
+        self._sums: dict[_State, str] = {}
+        self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """All of them, by name."""
@@ -78,14 +85,21 @@ class DataSets:
     def get(self, name: str) -> Squad:
         """The data set of a name; DataError when its file is not SQuAD."""
         path = self.path(name)
-        facts = path.stat()
-        key = path, facts.st_size, facts.st_mtime_ns
-        if key not in self._read:
-            self._read[key] = read_squad(path, name)
+        key = _state(path)
+        squad = self._read.get(key) or read_squad(path, name)
+        with self._lock:
+            self._read[key] = squad
+            self._read.move_to_end(key)
             while len(self._read) > _REMEMBERED:
                 self._read.popitem(last=False)
-        self._read.move_to_end(key)
-        return self._read[key]
+        return squad
+
+    def having(self, sha256: str) -> str:
+        """The name of the file with this sum, taken of it unpacked; "" when there is none."""
+        for path in sorted(self._folder.glob("*.json*")):
+            if _name(path) and self._sum(path) == sha256:
+                return _name(path)
+        return ""
 
     def add(self, content: bytes, name: str) -> str:
         """Keep a file and return the name it goes by; name: what it is called elsewhere.
@@ -128,6 +142,12 @@ class DataSets:
             )
         self._write(content, f"{wanted.name}.json")
 
+    def _sum(self, path: Path) -> str:
+        key = _state(path)
+        if key not in self._sums:
+            self._sums[key] = _sha256(path)
+        return self._sums[key]
+
     def _named(self, name: str) -> Path | None:
         return next((p for p in self._folder.glob("*.json*") if _name(p) == name), None)
 
@@ -157,11 +177,25 @@ def _without_ending(name: str) -> str:
     return name
 
 
+def _state(path: Path) -> _State:
+    facts = path.stat()
+    return path, facts.st_size, facts.st_mtime_ns
+
+
+def _sha256(path: Path) -> str:
+    """The sum of what a file holds, "" where it cannot be read or unpacked."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except (OSError, EOFError, zlib.error):
+        return ""
+
+
 def _unpacked(content: bytes, name: str) -> bytes:
     """What a packed file holds, as long as that is not absurdly much."""
-    import gzip
     import io
-    import zlib
 
     if content[:2] != b"\x1f\x8b":
         return content

@@ -85,7 +85,10 @@ class JobTable:
         return None if row is None else self.get(row.id)
 
     def move(self, job_id: str, status: Status, reason: str = "") -> bool:
-        """Bring a job to another status; False when that move is not legal from where it is."""
+        """Bring a job to another status; False when that move is not legal from where it is.
+
+        A job that is put back into the queue keeps its place there.
+        """
         sources = [source for source, targets in LEGAL_MOVES.items() if status in targets]
         names = ", ".join(f":s{i}" for i in range(len(sources)))
         with self._database.write() as db:
@@ -98,7 +101,7 @@ class JobTable:
                     "id": job_id,
                     "status": status,
                     "reason": reason,
-                    "now": time.time(),
+                    "now": time.time() if status.is_final else None,
                     **{f"s{i}": source for i, source in enumerate(sources)},
                 },
             )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 _WIDTH, _HEIGHT = 360.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 10.0, 12.0, 36.0
 _TICKS = 4
+_LETTER = 5.6
+"""Width of a letter of a tick."""
 _POINTS = 400
 """More than a screen can show of one line."""
 
@@ -60,6 +62,7 @@ def bar_plot(
     y = Axis(label, 0, high) if high else fitting(label, values, zero=True)
     width = (_WIDTH - _LEFT - _RIGHT) / max(1, len(values))
     parts = []
+    free = 0.0
     for index, (value, name) in enumerate(zip(values, names, strict=True)):
         left = _LEFT + index * width
         top = _y(y, value)
@@ -70,9 +73,11 @@ def bar_plot(
             f"<title>{shown}: {value:,.4g}</title></rect>"
         )
         # Names that would stand on each other are left to the tooltips.
-        if width > 4.5 * len(name) or index % 5 == 0:
+        middle, half = left + width / 2, _LETTER * len(name) / 2
+        if middle - half >= free:
+            free = middle + half + _LETTER / 2
             parts.append(
-                f'<text class="at-tick" x="{left + width / 2:.1f}" y="{_HEIGHT - _BOTTOM + 14}" '
+                f'<text class="at-tick" x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 14}" '
                 f'text-anchor="middle">{shown}</text>'
             )
     return _figure(title, _axes(None, y) + "".join(parts), [])
@@ -148,7 +153,7 @@ def _step(rough: float) -> float:
 
 
 def _number(value: float) -> str:
-    return f"{value / 1000:,.4g}k" if abs(value) >= 10_000 else f"{value:,.4g}"
+    return f"{value / 1000:,.4g}k" if abs(value) >= 1_000 else f"{value:,.4g}"
 
 
 def _x(axis: Axis, value: float) -> float:

@@ -1,9 +1,7 @@
 """Scores as people look at them: tiles, curves, and where a reader is good and where not."""
 
 import html
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
 
 from studio.reader.answerability import Reliability
 from studio.reader.breakdown import Breakdown, Group, Intervals
@@ -131,5 +129,5 @@ def _named(axis: Axis, label: str) -> Axis:
     return Axis(label, axis.low, axis.high)
 
 
-def _list(values: np.ndarray) -> list[float]:
+def _list(values: Iterable[float]) -> list[float]:
     return [float(value) for value in values]

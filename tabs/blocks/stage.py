@@ -12,6 +12,7 @@ from studio.events import (
     Failed,
     Finished,
     Loading,
+    Measured,
     Notice,
     Preview,
     Progress,
@@ -161,6 +162,8 @@ def fold(view: View, event: Event) -> View:
             return replace(view, preview=source)
         case Saved(output_id=output_id):
             return replace(view, preview="", items=_with(view.items, (output_id,)))
+        case Measured():
+            return view
         case Notice(text=text):
             return replace(view, message=text, tone="note")
         case _:

@@ -27,7 +27,7 @@ WAIT = 10.0
 class ErrandRequest(Request):
     """Something to be done; what it is, a test says by name."""
 
-    kind: Literal["errand", "training", "download"] = "errand"
+    kind: Literal["errand", "training", "download", "resuming"] = "errand"
     name: str = ""
 
 
@@ -83,7 +83,8 @@ def open_desk(folder: Path) -> Desk:
     )
     training = Kind(kind.request, kind.resolve, kind.work, Use.ALONE)
     download = Kind(kind.request, kind.resolve, kind.work, Use.NONE)
-    kinds = {"errand": kind, "training": training, "download": download}
+    resuming = Kind(kind.request, kind.resolve, kind.work, resumes=True)
+    kinds = {"errand": kind, "training": training, "download": download, "resuming": resuming}
     queue = JobQueue(jobs, outputs, kinds, LONGEST)
     broker = Broker(models.clear, Journal())
     runner = Runner(queue, models, outputs, broker=broker)

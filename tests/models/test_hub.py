@@ -13,13 +13,16 @@ import torch
 from fake_hub import COMMIT, FakeHub
 from safetensors.torch import save_file
 from tiny_models import tiny_model
+from tiny_readers import make_reader
 
 from studio.context import Signal
 from studio.errors import Cancelled, ModelError, RequestError
 from studio.events import Event, Finished, Progress
 from studio.models import hub as hub_module
 from studio.models.catalogue import Catalogue
+from studio.models.hashes import Hashes
 from studio.models.hub import Hub
+from studio.models.readers import ReaderShelf
 from studio.requests import DownloadRequest, validated
 from studio.services import build_services
 from studio.settings import Settings
@@ -128,6 +131,27 @@ def test_a_folder_comes_with_what_it_needs_and_nothing_else(
     last = [event for event in heard.events if isinstance(event, Progress)][-1]
     assert (last.step, last.unit) == (last.steps, "MB")
     assert not (models / ".downloading" / "someone--tiny").exists()
+
+
+def test_a_reader_comes_with_its_tokenizer_and_nothing_else(
+    hub: FakeHub, models: Path, tmp_path: Path
+) -> None:
+    folder = make_reader(tmp_path / "made")
+    hub.repos[REPO] = {path.name: path.read_bytes() for path in folder.iterdir()} | {
+        "pytorch_model.bin": b"pickle",
+        "onnx/model.safetensors": b"other",
+        "tf_model.h5": b"keras",
+        "vocab.txt": b"the",
+        "README.md": b"# Reader",
+    }
+    fetch(hub, models)
+    shelf = ReaderShelf(models, Hashes(), tmp_path / "none")
+    (entry,) = shelf.entries()
+    assert (entry.id, entry.problem) == ("tiny", "")
+    found = {path.name for path in (models / "tiny").rglob("*") if path.is_file()}
+    assert not found & {"pytorch_model.bin", "tf_model.h5"}
+    assert {"model.safetensors", "tokenizer.json", "vocab.txt", "README.md"} <= found
+    assert not (models / "tiny" / "onnx").exists()
 
 
 def test_the_only_file_of_a_repository(hub: FakeHub, models: Path) -> None:

@@ -159,3 +159,13 @@ def test_a_download_can_be_stopped_and_tells_how_far_it_is(sets, site, monkeypat
     sets.fetch(wanted(), listener)
     assert {type(event) for event in listener.events} == {Progress}
     assert listener.events[0].seconds_left > 0
+
+
+def test_a_set_is_found_by_the_sum_of_what_it_holds(sets, tmp_path):
+    digest = hashlib.sha256(SMALL).hexdigest()
+    assert sets.having(digest) == ""
+    sets.add(gzip.compress(SMALL), "packed.json.gz")
+    (tmp_path / "data_sets" / "damaged.json.gz").write_bytes(b"\x1f\x8bno gzip")
+    assert sets.having(digest) == "packed"
+    sets.remove("packed")
+    assert sets.having(digest) == ""

@@ -49,7 +49,7 @@ def test_the_table_of_legal_moves_is_complete_and_ends():
     final = {status for status in Status if status.is_final}
     assert final == {Status.FINISHED, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED}
     assert LEGAL_MOVES[Status.QUEUED] == {Status.RUNNING, Status.CANCELLED}
-    assert LEGAL_MOVES[Status.RUNNING] == final
+    assert LEGAL_MOVES[Status.RUNNING] == final | {Status.QUEUED}
 
 
 @pytest.mark.parametrize(("source", "target"), list(product(Status, Status)))
@@ -64,7 +64,7 @@ def test_only_legal_moves_are_made(jobs, source, target):
     assert moved is (target in LEGAL_MOVES[source])
     if moved:
         assert (after.status, after.reason) == (target, "because")
-        assert after.ended_at is not None
+        assert (after.ended_at is not None) == target.is_final
     else:
         assert after == before
 
@@ -79,6 +79,14 @@ def test_jobs_are_claimed_in_the_order_they_came(jobs):
         claimed.append(row.id)
     assert claimed == [ids[0], *ids[2:]]
     assert [row.id for row in jobs.running()] == claimed
+
+
+def test_a_job_that_is_put_back_keeps_its_place(jobs):
+    first, second = (jobs.add("generate", "{}").id for _ in range(2))
+    assert jobs.claim_next("runner").id == first
+    assert jobs.move(first, Status.QUEUED)
+    assert jobs.queued() == [first, second]
+    assert jobs.claim_next("another").id == first
 
 
 def test_eight_threads_never_take_the_same_job(jobs):
@@ -108,7 +116,7 @@ def test_of_many_who_end_a_job_one_succeeds(jobs):
         if jobs.move(row.id, status):
             won.append(status)
 
-    ends = sorted(LEGAL_MOVES[Status.RUNNING])
+    ends = sorted(LEGAL_MOVES[Status.RUNNING] - {Status.QUEUED})
     threads = [threading.Thread(target=end, args=(status,)) for status in ends]
     for thread in threads:
         thread.start()

@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from gradio_client import Client, handle_file
@@ -75,12 +76,15 @@ def test_what_is_wrong_is_told_in_a_sentence(client):
 
 
 def test_no_path_of_the_server_is_read(client, tmp_path):
-    """A client may name any path; only what it has uploaded is opened."""
+    """A program may name any path; only what was uploaded here is opened."""
     secret = tmp_path / "secret.txt"
     secret.write_text("The password is old bridge.")
-    outside = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(AppError):
-        answer(client, file=outside)
+    data = [{"path": str(secret), "meta": {"_type": "gradio.FileData"}}, None, None, None, ""]
+    address = f"{client.src}gradio_api/call/reader_evaluate"
+    event = httpx.post(address, json={"data": data}).json()["event_id"]
+    told = httpx.get(f"{address}/{event}", timeout=60).text
+    assert "event: error" in told
+    assert "is not SQuAD" not in told, "which would mean that it was read"
 
 
 def test_a_predictions_file_gets_its_official_scores(client, tmp_path):

@@ -100,11 +100,23 @@ def test_a_picture_goes_from_the_gallery_to_generate(services, page):
     assert "a blue cat" in fields
 
 
-def test_no_event_has_a_public_name(page):
+NAMED = {"/reader_answer", "/reader_evaluate"}
+"""What programs may call; all other events belong to the page."""
+
+
+def test_only_what_is_meant_for_programs_has_a_public_name(page):
     listed = page.get_api_info()
-    assert listed["named_endpoints"] == {}
+    assert set(listed["named_endpoints"]) == NAMED
     assert listed["unnamed_endpoints"] == {}
-    assert all(fn.api_visibility == "private" for fn in page.fns.values())
+    open_ones = {f"/{fn.api_name}" for fn in page.fns.values() if fn.api_visibility != "private"}
+    assert open_ones == NAMED
+
+
+def test_what_programs_may_call_has_named_parameters(page):
+    for endpoint in page.get_api_info()["named_endpoints"].values():
+        for parameter in endpoint["parameters"]:
+            assert "param" not in parameter["parameter_name"]
+            assert parameter["label"] == parameter["parameter_name"]
 
 
 def test_no_two_events_of_a_page_wait_on_each_other(page):
@@ -136,9 +148,10 @@ def test_nothing_is_fetched_from_another_host(client):
     assert "@import" not in css
 
 
-def test_the_page_lists_no_endpoints(client):
+def test_the_page_lists_no_other_endpoints(client):
     info = client.get("/gradio_api/info").json()
-    assert info == {"named_endpoints": {}, "unnamed_endpoints": {}}
+    assert set(info["named_endpoints"]) == NAMED
+    assert info["unnamed_endpoints"] == {}
     assert client.post("/gradio_api/run/submit", json={"data": []}).status_code in (404, 405)
     assert client.get("/gradio_api/mcp/sse").status_code == 404
     assert client.get("/monitoring").status_code in (403, 404)

@@ -21,13 +21,15 @@ _WEIGHTS, _OPTIMISER, _STATE = "model.safetensors", "optimiser.safetensors", "st
 class State:
     """Where a run is: steps done, the best score so far with its step, and the loss scale.
 
-    The order of the data, the rates and the dropout masks follow from the step alone.
+    data: name of the windows that it learns from, for with others it could not go on. Their order,
+    the rates and the dropout masks follow from the step alone.
     """
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
     scale: dict[str, Any] | None = None
+    data: str = ""
 
 
 class Checkpoints:
@@ -98,8 +100,8 @@ def write_folder(folder: Path, fill: Any) -> None:
         aside.mkdir(parents=True)
         fill(aside)
         for file in aside.rglob("*"):
-            _flush(file)
-        _flush(aside)
+            flush(file)
+        flush(aside)
         if folder.exists():
             old = folder.with_name(f"{folder.name}.old")
             shutil.rmtree(old, ignore_errors=True)
@@ -108,13 +110,14 @@ def write_folder(folder: Path, fill: Any) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             aside.rename(folder)
-        _flush(folder.parent)
+        flush(folder.parent)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise from_os_error(error, f"write {folder}") from None
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file or a folder on the disk, whatever happens to the machine."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

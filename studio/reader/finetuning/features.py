@@ -39,15 +39,26 @@ class Batch:
     start: "torch.Tensor"
     end: "torch.Tensor"
 
+    def inputs(self, device: "torch.device", types: bool) -> dict[str, "torch.Tensor"]:
+        """What a network takes; types: whether it takes those of tokens."""
+        told = {"input_ids": self.ids, "attention_mask": self.mask}
+        told |= {"token_type_ids": self.types} if types else {}
+        return {name: tensor.to(device) for name, tensor in told.items()}
+
 
 class Features:
-    """Windows on disk. lengths: tokens of each; questions: its question's place in the data set."""
+    """Windows on disk.
+
+    name: tells them from all others. lengths: tokens of each. questions: its question's place in
+    the data set.
+    """
 
     def __init__(self, path: Path, pad_id: int):
         from datasets import Dataset
 
         self._data = Dataset.from_file(str(path)).with_format("numpy")
         self._pad_id = pad_id
+        self.name = path.stem
         self.lengths = np.asarray(self._data.with_format(None).data.column("length"), np.int32)
         self.questions = np.asarray(self._data.with_format(None).data.column("question"), np.int32)
 
@@ -93,6 +104,11 @@ def features(squad: Squad, encoder: Encoder, tokenizer: str, folder: Path) -> Fe
 def tokenizer_hash(tokenizer: Any) -> str:
     """SHA-256 of all that a fast tokenizer is."""
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def takes_types(tokenizer: Any) -> bool:
+    """Whether networks of this tokenizer take types of tokens, as readers see it."""
+    return "token_type_ids" in tokenizer.model_input_names
 
 
 def labels(window: Window, passage: Tokens, answer: Answer | None) -> tuple[int, int]:
@@ -160,7 +176,7 @@ def _table(asked: list[tuple[int, Asked]], encoder: Encoder) -> "pyarrow.Table":
 
     contexts = {each.place[:2]: each.context for _, each in asked}
     passages = dict(zip(contexts, encoder.many(list(contexts.values())), strict=True))
-    texts = encoder.many([each.question.text.lstrip() for _, each in asked])
+    texts = encoder.many([each.question.text.strip() for _, each in asked])
     windows: list[Window] = []
     rows: list[tuple[int, int, int]] = []
     for (place, each), question in zip(asked, texts, strict=True):

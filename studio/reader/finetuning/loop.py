@@ -6,22 +6,25 @@ weights follows from its number: the windows, the rates and the dropout masks. S
 killed goes on as if nothing had been.
 """
 
-import inspect
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import ModelError
+import numpy as np
+
+from studio.errors import DataError, ModelError
 from studio.reader.finetuning.batches import Plan, share
 from studio.reader.finetuning.checkpoint import Checkpoints, write_folder
-from studio.reader.finetuning.features import Batch, Features
+from studio.reader.finetuning.features import Features, takes_types
 from studio.reader.finetuning.model import groups
 from studio.reader.finetuning.options import Options
+from studio.reader.finetuning.soft_labels import SoftLabels, distilled
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
 Score = Callable[[Any], dict[str, float]]
 CURVE = "curve.jsonl"
 BEST = "best"
-MEASURE = "best_f1"
+TRAINING = "training.json"
+"""In the folder of a model: where in the run it was kept, its scores and what it was made from."""
+MEASURE = "f1"
 """The score by which the best model is chosen."""
 
 
@@ -40,31 +45,49 @@ class Outcome(StrEnum):
     STOPPED = "stopped"
 
 
-class Run:
-    """A model being fine-tuned in a folder.
+@dataclass(frozen=True)
+class Facts:
+    """What a model was made from. The sums are SHA-256 of the unpacked files, "" for none."""
 
-    score: scores of the model as it is, or None. tell: takes what is to be reported.
-    stopping: whether the run has been told to stop.
+    base: str
+    train_sha256: str
+    dev_sha256: str
+    questions: int
+    answerable: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What a run works on: the model, its tokenizer and the windows that it learns from.
+
+    facts: what the finished model is to tell of its data. score: scores of the model as it is, None
+    for none. soft: what its teachers say, None without.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        options: Options,
-        accelerator: "Accelerator",
-        model: Any,
-        tokenizer: Any,
-        data: Features,
-        score: Score | None = None,
-    ):
+    model: Any
+    tokenizer: Any
+    data: Features
+    facts: Facts
+    score: Score | None = None
+    soft: SoftLabels | None = None
+
+
+class Run:
+    """A model being fine-tuned in a folder."""
+
+    def __init__(self, folder: Path, options: Options, accelerator: "Accelerator", matter: Matter):
         import torch
 
         self._folder = folder
         self._options = options
         self._accelerator = accelerator
-        self._tokenizer = tokenizer
-        self._data = data
-        self._score = score
+        self._tokenizer = matter.tokenizer
+        self._data = data = matter.data
+        self._facts = matter.facts
+        self._score = matter.score
+        self._soft = matter.soft
+        model = matter.model
         processes = accelerator.num_processes
         self._plan = Plan(
             data.lengths, options.batch_size * options.accumulate * processes, options.seed
@@ -72,8 +95,14 @@ class Run:
         self.steps = options.max_steps or math.ceil(self._plan.steps_an_epoch * options.epochs)
         self._checkpoints = Checkpoints(folder)
         self.state = self._checkpoints.state()
+        if self.state.data not in ("", data.name):
+            raise DataError(
+                f"The data, the tokenizer or the windows of the run in {folder} are not those that "
+                "it began with; bring them back, or begin another run."
+            )
+        self.state = replace(self.state, data=data.name)
         self._checkpoints.load_weights(model)
-        self._takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
+        self._takes_types = takes_types(matter.tokenizer)
         optimiser = torch.optim.AdamW(groups(model, options), lr=options.learning_rate, fused=True)
         self._model, self._optimiser = accelerator.prepare(model, optimiser)
         self._checkpoints.load_optimiser(self._optimiser.optimizer)
@@ -88,11 +117,18 @@ class Run:
         return self._accelerator.unwrap_model(self._model)
 
     def go(self, tell: Callable[[dict[str, Any]], None], stopping: Callable[[], bool]) -> Outcome:
-        """Do all steps that are left."""
+        """Do all steps that are left.
+
+        tell: takes what is to be reported. stopping: whether the run has been told to stop.
+        """
         main = self._accelerator.is_main_process
         self._tell = tell if main else lambda told: None
         if main:
             self._cut_curve()
+        if self._agreed(stopping()):
+            return Outcome.STOPPED
+        if self._soft is not None and not self._ask_teachers(self._soft, stopping):
+            return Outcome.STOPPED
         began = saved = time.monotonic()
         first, losses = self.state.step, []
         self._model.train()
@@ -140,7 +176,7 @@ class Run:
         for part, places in enumerate(mine):
             torch.manual_seed(mask_seed(options.seed, number, part, accelerator.process_index))
             with accelerator.accumulate(self._model):
-                loss = self._loss(self._data.batch(places, self._multiple))
+                loss = self._loss(places)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients and options.clip_norm:
                     accelerator.clip_grad_norm_(self._model.parameters(), options.clip_norm)
@@ -149,22 +185,47 @@ class Run:
             total += loss.detach().float().cpu() / len(mine)
         return total
 
-    def _loss(self, batch: Batch) -> Any:
-        device = self._accelerator.device
-        mask = batch.mask.to(device)
-        inputs = {"input_ids": batch.ids.to(device), "attention_mask": mask}
-        if self._takes_types:
-            inputs["token_type_ids"] = batch.types.to(device)
+    def _loss(self, places: np.ndarray) -> Any:
+        """The loss of some windows: of their labels, and of what the teachers say of them."""
+        device, options = self._accelerator.device, self._options
+        batch = self._data.batch(places, self._multiple)
+        inputs = batch.inputs(device, self._takes_types)
+        mask = inputs["attention_mask"]
         out = self._model(**inputs)
-        smoothing = self._options.label_smoothing
-        start = cross_entropy(out.start_logits, batch.start.to(device), mask, smoothing)
-        end = cross_entropy(out.end_logits, batch.end.to(device), mask, smoothing)
-        return (start + end) / 2
+        ends = (
+            (out.start_logits, batch.start.to(device)),
+            (out.end_logits, batch.end.to(device)),
+        )
+        hard = sum(
+            cross_entropy(logits, wanted, mask, options.label_smoothing) for logits, wanted in ends
+        )
+        if self._soft is None:
+            return hard / 2
+        told = self._soft.batch(places, mask.shape[1]).to(device)
+        soft = sum(
+            distilled(logits, wanted, mask, options.temperature)
+            for (logits, _), wanted in zip(ends, told, strict=True)
+        )
+        return ((1 - options.distill) * hard + options.distill * soft) / 2
+
+    def _ask_teachers(self, soft: SoftLabels, stopping: Callable[[], bool]) -> bool:
+        """Have all soft labels; False when the run was told to stop meanwhile."""
+        accelerator = self._accelerator
+        mine = range(accelerator.process_index, soft.chunks, accelerator.num_processes)
+
+        def on_done(chunk: int) -> bool:
+            self._tell({"type": "labelled", "step": chunk + 1, "steps": soft.chunks})
+            return stopping()
+
+        soft.make(accelerator.device, self._tokenizer, mine, on_done)
+        accelerator.wait_for_everyone()
+        return not self._agreed(stopping())
 
     def _report(self, losses: list[Any], seconds_a_step: float) -> None:
         import torch
 
-        loss = float(torch.stack(losses).mean())
+        mean = torch.stack(losses).mean().to(self._accelerator.device)
+        loss = float(self._accelerator.reduce(mean, "mean"))
         if not math.isfinite(loss):
             raise ModelError(
                 f"The loss is no longer a number at step {self.state.step}; "
@@ -203,8 +264,8 @@ class Run:
         def fill(folder: Path) -> None:
             self.model.save_pretrained(folder)
             self._tokenizer.save_pretrained(folder)
-            told = {"step": step, "steps": self.steps, "scores": scores}
-            (folder / "training.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
+            told = {"step": step, "steps": self.steps, "scores": scores, **asdict(self._facts)}
+            (folder / TRAINING).write_text(json.dumps(told, indent=2), encoding="utf-8")
 
         write_folder(self.best(), fill)
 
@@ -266,8 +327,9 @@ def factor(step: int, steps: int, warmup: float) -> float:
 
 
 def mask_seed(seed: int, step: int, part: int, process: int) -> int:
-    """The seed of a batch's dropout masks; the multipliers keep the four apart."""
-    return ((seed * 1_000_003 + step) * 8191 + part) * 1021 + process
+    """The seed of a batch's dropout masks, below 2**63: a hash, so that no two are near."""
+    digest = hashlib.sha256(f"{seed} {step} {part} {process}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def cross_entropy(logits: Any, wanted: Any, mask: Any, smoothing: float) -> Any:

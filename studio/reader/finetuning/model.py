@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import ModelError
-from studio.models import torchvision_guard
 from studio.reader.finetuning.options import Options
 
 if TYPE_CHECKING:
     from torch import nn
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layer_groups)\.(\d+)\.")
-_OFFSET = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "roberta-prelayernorm"}
-"""Their positions are counted from the padding token's id on, and so many places are lost."""
-
 _HIDDEN = (
     "hidden_dropout_prob",
     "dropout",
@@ -36,7 +32,7 @@ def load(
     A head that the base lacks is drawn from the seed; the dropouts are the base's where they are
     None. Raises ModelError in one sentence.
     """
-    torchvision_guard.install()  # before transformers, which imports torchvision
+    from studio.models import torchvision_guard  # noqa: F401, I001 - before transformers
     import torch
     import transformers
 
@@ -66,14 +62,6 @@ def load(
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{base!r} has no fast tokenizer (tokenizer.json), which a reader needs.")
     return model, tokenizer
-
-
-def longest(config: Any, tokenizer: Any) -> int:
-    """Tokens that the model has places for."""
-    places = int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
-    if config.model_type in _OFFSET:
-        places -= int(config.pad_token_id or 0) + 1
-    return min(places, int(tokenizer.model_max_length))
 
 
 def groups(model: "nn.Module", options: Options) -> list[dict[str, Any]]:

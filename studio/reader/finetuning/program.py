@@ -1,8 +1,9 @@
 """The program of a run: `python -m studio.reader.finetuning RUN [--with-parent]`.
 
 RUN holds options.json. The run goes on from its newest checkpoint by itself. What happens is
-printed as JSON, an object a line, each with its `type`: started, progress, scores, saved, notice,
-and last one of finished, stopped and failed. SIGTERM and SIGINT: a checkpoint, then exit code 75.
+printed as JSON, an object a line, each with its `type`: started, labelled, progress, scores, saved,
+reading, calibrated, and last one of finished, stopped and failed. SIGTERM and SIGINT: a checkpoint,
+then exit code 75.
 --with-parent: the same when standard input is closed, as it is when the parent is killed.
 """
 
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,9 @@ from studio.reader.finetuning.options import Options, read_options
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from studio.reader.finetuning.loop import Run
+    from studio.reader.finetuning.loop import Run, Score
+    from studio.reader.squad import Squad
+    from studio.reader.windows import Encoder
 
 STOPPED = 75
 """Exit code of a run that was told to stop and can be gone on with; EX_TEMPFAIL of sysexits.h."""
@@ -46,6 +50,10 @@ def main() -> None:
     except AtelierError as error:
         tell({"type": "failed", "reason": str(error)})
         code = 1
+    except Exception as error:  # whoever listens must be told of any fault
+        traceback.print_exc()
+        tell({"type": "failed", "reason": _in_words(error)})
+        code = 1
     # Threads of libraries must not hold up the end.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -58,6 +66,18 @@ def tell(told: dict[str, Any]) -> None:
         print(json.dumps(told), flush=True)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - for the rest of the process
+
+
+def _in_words(error: Exception) -> str:
+    from studio.models.devices import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return "The batches do not fit into memory; take smaller ones, and accumulate more of them."
+    first = str(error).strip().partition("\n")[0][:200]
+    return (
+        f"An unexpected fault stopped the training ({type(error).__name__}: {first}); "
+        "its log has the details."
+    )
 
 
 def _watch(stop: threading.Event) -> None:
@@ -84,6 +104,8 @@ def _run(folder: Path, stop: threading.Event) -> int:
     if accelerator.is_main_process:
         tell({"type": "started", "step": run.state.step, "steps": run.steps})
     outcome = run.go(tell, stop.is_set)
+    if outcome == "finished" and options.held_out and accelerator.is_main_process:
+        _calibrate(run.best(), options, accelerator.device)
     if accelerator.is_main_process:
         told: dict[str, Any] = {"type": outcome.value, "step": run.state.step}
         if outcome == "finished":
@@ -101,23 +123,23 @@ def _accelerator(options: Options) -> "Accelerator":
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    precision = options.precision
-    if precision == "auto":
-        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bfloat16" if fast else "float32"
     names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+    fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    names["auto"] = "bf16" if fast else "no"
     return Accelerator(
-        mixed_precision=names[precision], gradient_accumulation_steps=options.accumulate
+        mixed_precision=names[options.precision], gradient_accumulation_steps=options.accumulate
     )
 
 
 def _prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Run":
     import datasets
 
+    from studio.models.readers import longest
     from studio.reader.finetuning.features import features, tokenizer_hash
-    from studio.reader.finetuning.loop import Run
-    from studio.reader.finetuning.model import load, longest
-    from studio.reader.finetuning.scores import DevScores
+    from studio.reader.finetuning.held_out import split
+    from studio.reader.finetuning.loop import Facts, Matter, Run
+    from studio.reader.finetuning.model import load
+    from studio.reader.finetuning.soft_labels import SoftLabels
     from studio.reader.squad import read_squad
     from studio.reader.windows import Encoder
 
@@ -125,12 +147,48 @@ def _prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Ru
     model, tokenizer = load(options.base, options.seed, options.dropout, options.attention_dropout)
     places = longest(model.config, tokenizer)
     encoder = Encoder(tokenizer, places, options.max_length, options.overlap)
-    train = read_squad(options.train)
+    squad = read_squad(options.train)
+    train, held = split(squad, options.held_out, options.seed)
+    dev = None if options.dev is None else read_squad(options.dev)
+    cache = options.cache or folder / "windows"
     with accelerator.main_process_first():
-        cache = options.cache or folder / "windows"
         data = features(train, encoder, tokenizer_hash(tokenizer), cache)
-    score = None
-    if options.dev is not None:
-        dev = read_squad(options.dev)
-        score = DevScores(dev, encoder, options.dev_questions, options.seed)
-    return Run(folder, options, accelerator, model, tokenizer, data, score)
+    asked = list(train.asked())
+    facts = Facts(
+        base=options.base,
+        train_sha256=squad.sha256,
+        dev_sha256=dev.sha256 if dev else "",
+        questions=len(asked),
+        answerable=sum(each.question.has_answer for each in asked),
+        held_out=sum(1 for _ in held.asked()),
+    )
+    score = _score(dev, options.dev_questions, encoder, tokenizer) if dev else None
+    soft = None
+    if options.teachers:
+        soft = SoftLabels(options.teachers, data, options.temperature, cache)
+    return Run(folder, options, accelerator, Matter(model, tokenizer, data, facts, score, soft))
+
+
+def _score(dev: "Squad", questions: int, encoder: "Encoder", tokenizer: Any) -> "Score":
+    from studio.reader.evaluation import evenly, quick_scores
+    from studio.reader.finetuning.features import takes_types
+    from studio.reader.reading import Reader
+
+    asked = evenly(dev, questions)
+
+    def score(model: Any) -> dict[str, float]:
+        return quick_scores(Reader(model, encoder, takes_types=takes_types(tokenizer)), asked)
+
+    return score
+
+
+def _calibrate(best: Path, options: Options, device: Any) -> None:
+    from studio.reader.finetuning.held_out import calibrate, split
+    from studio.reader.squad import read_squad
+
+    _, held = split(read_squad(options.train), options.held_out, options.seed)
+
+    def on_done(done: int, total: int) -> None:
+        tell({"type": "reading", "step": done, "steps": total})
+
+    tell({"type": "calibrated", "values": calibrate(best, held, device, on_done)})

@@ -53,9 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an untrained BERT of two layers, with dropout, and its fast tokenizer."""
-    from studio.models import torchvision_guard
-
-    torchvision_guard.install()
+    from studio.models import torchvision_guard  # noqa: F401, I001 - before transformers
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -105,6 +103,7 @@ def options(encoder: Path, data: Path) -> Options:
         accumulate=2,
         max_length=64,
         overlap=16,
+        held_out=0.2,
         report_every=1,
         threads=1,
     )

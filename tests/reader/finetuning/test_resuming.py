@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tuning_runs import SECONDS, command, done, environment, lines, newest, weights
+from tuning_runs import SECONDS, done, environment, lines, newest, weights
 
+from studio.reader.finetuning.child import command
 from studio.reader.finetuning.loop import curve
 from studio.reader.finetuning.options import Options
 from studio.reader.finetuning.program import STOPPED

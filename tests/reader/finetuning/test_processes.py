@@ -1,0 +1,44 @@
+"""Two processes do one run together, as one process with batches of twice the size does it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tuning_runs import SECONDS, done, environment, lines, newest, weights
+
+from studio.reader.finetuning.child import command
+from studio.reader.finetuning.loop import curve
+from studio.reader.finetuning.options import Options
+
+pytestmark = pytest.mark.slow
+
+
+def together(run: Path, options: Options) -> list[dict]:
+    """Do a run in two processes on the CPU."""
+    options.write(run)
+    ended = subprocess.run(
+        command(run, processes=2),
+        env=environment() | {"ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return lines(ended.stdout)
+
+
+def test_two_processes_do_what_one_does_with_twice_the_batch(options, tmp_path):
+    plain = options.model_copy(update={"dropout": 0.0, "attention_dropout": 0.0})
+    told = together(tmp_path / "two", plain)
+    done(tmp_path / "one", plain.model_copy(update={"batch_size": 2 * plain.batch_size}))
+
+    steps = [line["step"] for line in told if line["type"] == "progress"]
+    assert steps == list(range(1, steps[-1] + 1)), "one process tells of it"
+    ours, theirs = (curve(tmp_path / name) for name in ("two", "one"))
+    assert [point["step"] for point in ours] == [point["step"] for point in theirs]
+    for two, one in zip(ours, theirs, strict=True):
+        for name in two:
+            assert two[name] == pytest.approx(one[name], rel=0.02, abs=0.02), (two["step"], name)
+    ours, theirs = (weights(newest(tmp_path / name)) for name in ("two", "one"))
+    for name, tensor in ours.items():
+        assert (tensor - theirs[name]).abs().max() < 0.01, name
