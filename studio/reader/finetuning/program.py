@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import AtelierError, StorageError
+from studio.errors import AtelierError, ModelError, StorageError
 from studio.reader.finetuning.options import Options, read_options
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _run(folder: Path, stop: threading.Event) -> int:
     import filelock
 
     options = read_options(folder)
-    accelerator = _accelerator(options)
+    accelerator = accelerator_of(options)
     lock = filelock.FileLock(folder / "lock")
     if accelerator.is_main_process:
         try:
@@ -100,7 +100,7 @@ def _run(folder: Path, stop: threading.Event) -> int:
                 f"The run in {folder} is being done by another process; wait for it or stop it."
             ) from None
     accelerator.wait_for_everyone()
-    run = _prepared(folder, options, accelerator)
+    run = prepared(folder, options, accelerator)
     if accelerator.is_main_process:
         tell({"type": "started", "step": run.state.step, "steps": run.steps})
     outcome = run.go(tell, stop.is_set)
@@ -117,7 +117,8 @@ def _run(folder: Path, stop: threading.Event) -> int:
     return 0 if outcome == "finished" else STOPPED
 
 
-def _accelerator(options: Options) -> "Accelerator":
+def accelerator_of(options: Options) -> "Accelerator":
+    """What spreads the work over devices and formats; ModelError where there is no such format."""
     import torch
     from accelerate import Accelerator
 
@@ -126,12 +127,21 @@ def _accelerator(options: Options) -> "Accelerator":
     names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
     fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     names["auto"] = "bf16" if fast else "no"
-    return Accelerator(
-        mixed_precision=names[options.precision], gradient_accumulation_steps=options.accumulate
-    )
+    try:
+        return Accelerator(
+            mixed_precision=names[options.precision], gradient_accumulation_steps=options.accumulate
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"The training cannot begin in {options.precision} here ({error}); take precision auto."
+        ) from None
 
 
-def _prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Run":
+def prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Run":
+    """The run of a folder, ready to go on: model and data loaded, windows cut.
+
+    Raises ModelError and DataError for what cannot be used.
+    """
     import datasets
 
     from studio.models.readers import longest

@@ -231,18 +231,18 @@ def test_a_training_outlives_its_server(how, tmp_path, encoder, data):
         unbroken.stop()
 
     folder = filled(tmp_path / "data", encoder, data)
-    first = server(folder, wanted, *(["stop"] if how == "stopped" else []))
-    try:
-        job = first.stdout.readline().split()[1]
-        assert first.stdout.readline().startswith("step")
-        if how == "killed":
-            first.send_signal(signal.SIGKILL)
-        else:
-            first.stdin.close()
-            assert "stopped" in first.stdout.read()
-    finally:
-        first.kill() if how == "killed" else first.wait(SECONDS)
-        first.wait(SECONDS)
+    with server(folder, wanted, *(["stop"] if how == "stopped" else [])) as first:
+        try:
+            job = first.stdout.readline().split()[1]
+            assert first.stdout.readline().startswith("step")
+            if how == "killed":
+                first.send_signal(signal.SIGKILL)
+            else:
+                first.stdin.close()
+                assert "stopped" in first.stdout.read()
+            first.wait(SECONDS)
+        finally:
+            first.kill()
     wait_for_end(folder)
 
     services = opened(folder)

@@ -4,10 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tuning_runs import SECONDS, done, environment, lines, newest, weights
 
 from studio.reader.finetuning.child import command
 from studio.reader.finetuning.loop import curve
+from studio.reader.finetuning.model import load
 from studio.reader.finetuning.options import Options
 
 pytestmark = pytest.mark.slow
@@ -42,3 +45,25 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(options, tmp_path):
     ours, theirs = (weights(newest(tmp_path / name)) for name in ("two", "one"))
     for name, tensor in ours.items():
         assert (tensor - theirs[name]).abs().max() < 0.01, name
+
+
+def test_all_processes_end_with_the_same_weights(options, tmp_path):
+    run = tmp_path / "run"
+    options.model_copy(update={"epochs": 3, "dev": None}).write(run)
+    line = command(run, processes=2)
+    script = [*line[: line.index("-m", 2)], str(Path(__file__).with_name("ranks.py")), str(run)]
+    ended = subprocess.run(
+        script,
+        env=environment() | {"ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    first, second = (load_file(run / f"rank-{rank}.safetensors") for rank in (0, 1))
+    whole = weights(run / "best")
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+        assert torch.equal(first[name], whole[name]), name
+    assert not torch.equal(whole["qa_outputs.weight"], load(options.base, 0)[0].qa_outputs.weight)
