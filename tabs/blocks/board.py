@@ -267,7 +267,7 @@ class BoardHandlers:
             if sure != row.id:
                 return {view.sure: row.id, view.delete: gr.Button(_SURE, variant="stop")}
             self._board.delete(row.id)
-        gr.Info(html.escape(row.model), title="Deleted", duration=4)
+        gr.Info(f"{html.escape(row.model)} is deleted.", title="Deleted", duration=4)
         return {
             view.picked: None,
             view.sure: None,
@@ -326,7 +326,8 @@ def wire(view: Board, services: Services, tab: gr.Tab, report: Report) -> BoardH
         None, None, None, js=_SEEN % "at-board-chosen"
     )
     pair = [view.picked, view.other]
-    view.other.input(handlers.compare, pair, view.two, **latest)
+    slow = {**latest, "show_progress": "minimal", "show_progress_on": view.facts}
+    view.other.input(handlers.compare, pair, view.two, **slow)
     filters = [*pair, view.right, view.search]
     for changed in (view.right.input, view.search.change):
         changed(handlers.first, filters, view.page, **latest)
