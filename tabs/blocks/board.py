@@ -219,7 +219,7 @@ class BoardHandlers:
             **self.turn(0, picked, other, "", ""),
         }
 
-    def first(
+    def matching(
         self, picked: int | None, other: int | None, right: str, search: str
     ) -> dict[Any, Any]:
         """The first questions that match."""
@@ -330,7 +330,7 @@ def wire(view: Board, services: Services, tab: gr.Tab, report: Report) -> BoardH
     view.other.input(handlers.compare, pair, view.two, **slow)
     filters = [*pair, view.right, view.search]
     for changed in (view.right.input, view.search.change):
-        changed(handlers.first, filters, view.page, **latest)
+        changed(handlers.matching, filters, view.page, **latest)
     for button, turned in ((view.previous, handlers.earlier), (view.next, handlers.later)):
         button.click(turned, [view.offset, *filters], view.page, **latest).then(
             None, None, None, js=_SEEN % "at-board-versus"
