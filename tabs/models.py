@@ -300,7 +300,7 @@ class Handlers:
             view.picked: picked,
             view.facts: _facts(item.title, self._known(item), item.problem),
             view.actions: gr.Row(visible=True),
-            view.use: gr.Button(visible=whole and item.kind in _USED),
+            view.use: gr.Button(visible=whole and item.kind in (*_USED, READER)),
             view.load: gr.Button(visible=model and whole),
             view.unload: gr.Button(visible=whole and item.kind in ("model", READER)),
             view.convert: gr.Button(visible=item.path.suffix.lower() in PICKLES),

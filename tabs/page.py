@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from studio import __version__
 from studio.api import inputs, outputs, reader_files, status
+from studio.models.library import READER
 from studio.services import Services
 from tabs import edit, endpoints, extras, gallery, generate, models, reader
 from tabs.blocks import header
@@ -50,14 +51,20 @@ def build_page(services: Services) -> gr.Blocks:
         gallery.wire(gallery_view, services, gallery_tab)
         keeping = models.wire(models_view, services, models_tab, top.model)
 
-        def to_use(picked: models.Picked, prompt: str) -> list[object]:
-            return [*making.use(*keeping.use(picked, prompt)), gr.Tabs(selected="generate")]
-
         words = generate_view.prompts
+        in_generate = [*generate_view.form.outputs, generate_view.size.presets, words.examples]
+
+        def to_use(picked: models.Picked, prompt: str) -> list[object]:
+            if picked and picked[0] == READER:
+                chosen = gr.Dropdown(reader.choices(services), value=picked[1])
+                return [*(gr.skip() for _ in in_generate), chosen, gr.Tabs(selected="reader")]
+            used = making.use(*keeping.use(picked, prompt))
+            return [*used, gr.skip(), gr.Tabs(selected="generate")]
+
         models_view.use.click(
             to_use,
             [models_view.picked, words.prompt],
-            [*generate_view.form.outputs, generate_view.size.presets, words.examples, tabs],
+            [*in_generate, reader_view.reader, tabs],
             **QUIET,
         ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
 

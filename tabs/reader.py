@@ -15,6 +15,7 @@ class ReaderView:
 
     reader: gr.Dropdown
     ask: ask.Ask
+    ask_tab: gr.Tab
     benchmark: benchmark.Benchmark
     benchmark_tab: gr.Tab
     board: board.Board
@@ -37,7 +38,7 @@ def build(services: Services) -> ReaderView:
         elem_id="at-reader-model",
     )
     with gr.Tabs(elem_id="at-reader-tabs"):
-        with gr.Tab("Ask", id="ask"):
+        with gr.Tab("Ask", id="ask") as ask_tab:
             asking = ask.build(services, reader)
         with gr.Tab("Benchmark", id="benchmark") as benchmark_tab:
             scoring = benchmark.build(services)
@@ -50,6 +51,7 @@ def build(services: Services) -> ReaderView:
     return ReaderView(
         reader,
         asking,
+        ask_tab,
         scoring,
         benchmark_tab,
         ranking,
@@ -77,4 +79,5 @@ def wire(view: ReaderView, services: Services, tab: gr.Tab) -> None:
     def refresh() -> gr.Dropdown:
         return gr.Dropdown(choices(services))
 
-    tab.select(refresh, None, [view.reader], **QUIET)
+    for each in (tab, view.ask_tab):  # one may have been trained or fetched meanwhile
+        each.select(refresh, None, [view.reader], **QUIET)

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from gradio.route_utils import Request
 from gradio.state_holder import SessionState
 from sample_pictures import picture
+from tiny_readers import make_reader
 
 from studio.errors import ModelError
 from studio.models.catalogue import Catalogue
@@ -36,6 +37,10 @@ class Session:
     def function(self, name: str):
         """The event whose handler has this name."""
         return next(fn for fn in self._page.fns.values() if fn.name == name)
+
+    def keep(self, name: str, value: object) -> None:
+        """Put a value into the first thing that an event remembers."""
+        self._state[self.function(name).inputs[0]._id] = value
 
     def call(self, name: str, event: dict | None = None, **changes: object) -> list:
         """The outputs of an event as they go to the browser; changes: by element id."""
@@ -98,6 +103,19 @@ def test_a_picture_goes_from_the_gallery_to_generate(services, page):
     assert tabs["selected"] == "edit"
     assert services.inputs.open(canvas["source"]).size == (16, 8)
     assert "a blue cat" in fields
+
+
+def test_a_reader_of_the_models_tab_is_one_press_from_use(services, settings, page):
+    make_reader(settings.data_dir / "models" / "readers" / "tiny")
+    session = Session(page)
+    session.keep("to_use", ("reader", "tiny"))
+    *_, chosen, tabs = session.call("to_use")
+    assert tabs["selected"] == "reader"
+    assert chosen["value"] == "tiny"
+    assert ["tiny", "tiny"] in [list(each) for each in chosen["choices"]]
+    session.keep("to_use", ("model", services.catalogue.get("").id))
+    *_, chosen, tabs = session.call("to_use")
+    assert tabs["selected"] == "generate"
 
 
 NAMED = {"/reader_answer", "/reader_evaluate"}

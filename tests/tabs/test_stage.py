@@ -14,6 +14,7 @@ from studio.events import (
     Failed,
     Finished,
     Loading,
+    Measured,
     Notice,
     Preview,
     Progress,
@@ -55,6 +56,8 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
         Progress(step=1, steps=2, item=1, items=3, label="picture"),
         {"text": "Step 1 of 2 · picture 1 of 3"},
     ),
+    # Curves are drawn where readers are trained.
+    (Measured(step=3, values={"loss": 1.5}), {"left": "9 s left", "preview": "data:old"}),
     (
         Preview(image=b"webp", step=2),
         {"preview": "data:image/webp;base64," + base64.b64encode(b"webp").decode()},
