@@ -219,7 +219,7 @@ class BoardHandlers:
             **self.turn(0, picked, other, "", ""),
         }
 
-    def first(
+    def matching(
         self, picked: int | None, other: int | None, right: str, search: str
     ) -> dict[Any, Any]:
         """The first questions that match."""
@@ -267,7 +267,7 @@ class BoardHandlers:
             if sure != row.id:
                 return {view.sure: row.id, view.delete: gr.Button(_SURE, variant="stop")}
             self._board.delete(row.id)
-        gr.Info(html.escape(row.model), title="Deleted", duration=4)
+        gr.Info(f"{html.escape(row.model)} is deleted.", title="Deleted", duration=4)
         return {
             view.picked: None,
             view.sure: None,
@@ -326,10 +326,11 @@ def wire(view: Board, services: Services, tab: gr.Tab, report: Report) -> BoardH
         None, None, None, js=_SEEN % "at-board-chosen"
     )
     pair = [view.picked, view.other]
-    view.other.input(handlers.compare, pair, view.two, **latest)
+    slow = {**latest, "show_progress": "minimal", "show_progress_on": view.facts}
+    view.other.input(handlers.compare, pair, view.two, **slow)
     filters = [*pair, view.right, view.search]
     for changed in (view.right.input, view.search.change):
-        changed(handlers.first, filters, view.page, **latest)
+        changed(handlers.matching, filters, view.page, **latest)
     for button, turned in ((view.previous, handlers.earlier), (view.next, handlers.later)):
         button.click(turned, [view.offset, *filters], view.page, **latest).then(
             None, None, None, js=_SEEN % "at-board-versus"

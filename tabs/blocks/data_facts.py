@@ -26,7 +26,7 @@ def figures(found: Statistics) -> str:
         (f"{found.articles:,}", "articles"),
         (f"{found.paragraphs:,}", "paragraphs"),
         (f"{found.questions:,}", "questions"),
-        (f"{100 * found.answerable:.1f} %", "have an answer"),
+        (f"{100 * found.answerable:.3g} %", "have an answer"),
         (f"{found.contexts.mean:,.0f}", "words a paragraph"),
         (f"{found.asked.mean:,.1f}", "words a question"),
         (f"{found.answers.mean:,.1f}", "words an answer"),

@@ -25,6 +25,7 @@ ARTICLES = 1000
 _LONGEST_SEARCH = 1000
 _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>Look into a data set</strong>
 Add a file in SQuAD's format, or download an official set under Benchmark.</div></div>"""
+_READING = '<p class="at-none">Reading …</p>'
 _COUNTING = '<p class="at-none">Counting …</p>'
 _SHOWS = [("All", ""), ("With an answer", "yes"), ("Without", "no")]
 _NO_LIST = ("", "")
@@ -197,7 +198,7 @@ class DataHandlers:
             return
         with in_words("Not deleted"):
             self._sets.remove(name)
-        gr.Info(html.escape(name), title="Deleted", duration=4)
+        gr.Info(f"{html.escape(name)} is deleted.", title="Deleted", duration=4)
         yield from self.lists({**values, view.data_set: None})
 
     def article(self, values: Values) -> dict[Any, Any]:
@@ -281,6 +282,7 @@ class DataHandlers:
         if not name:
             yield self._nothing()
             return
+        yield {view.figures: _READING}
         link = f'<a class="at-act" href="data_sets/{quote(name, safe="")}" download>Download</a>'
         fresh = {
             view.file: link,
@@ -401,6 +403,8 @@ def wire(view: DataView, services: Services, tab: gr.Tab) -> DataHandlers:
     handlers = DataHandlers(services, view)
     below = _SEEN % ("at-data-found", "nearest")
     latest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
+    # Of a large file, faults take some seconds and repairs some more.
+    slow = {**latest, "show_progress": "minimal", "show_progress_on": view.figures}
     tab.select(handlers.lists, view.inputs, view.chosen, **latest)
     view.data_set.input(handlers.choose, [view.data_set], view.chosen, **latest)
     view.upload.upload(handlers.add, [view.upload], view.chosen, **latest)
@@ -418,8 +422,8 @@ def wire(view: DataView, services: Services, tab: gr.Tab) -> DataHandlers:
         (view.previous, handlers.earlier),
         (view.next, handlers.later),
     ):
-        pressed.click(act, view.inputs, view.listed, **latest).then(None, None, None, js=below)
-    view.repair.click(handlers.repair, view.inputs, [view.data_set, *view.listed], **latest).then(
+        pressed.click(act, view.inputs, view.listed, **slow).then(None, None, None, js=below)
+    view.repair.click(handlers.repair, view.inputs, [view.data_set, *view.listed], **slow).then(
         None, None, None, js=below
     )
     return handlers

@@ -36,7 +36,7 @@ def marks(
     answers: Iterable[Answer], context: str, kind: str = GOLD, question: int = 0
 ) -> list[Mark]:
     """Where answers stand; those that stand elsewhere than the file says are MISPLACED."""
-    found = {}
+    found: dict[Mark, None] = {}
     for answer in answers:
         there = answer.start >= 0 and context.startswith(answer.text, answer.start)
         mark = Mark(answer.start, answer.end, kind if there else MISPLACED, question)

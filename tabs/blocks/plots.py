@@ -8,7 +8,7 @@ from dataclasses import dataclass
 _WIDTH, _HEIGHT = 360.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 10.0, 12.0, 36.0
 _TICKS = 4
-_LETTER = 5.6
+_LETTER = 6.0
 """Width of a letter of a tick."""
 _POINTS = 400
 """More than a screen can show of one line."""

@@ -147,14 +147,14 @@ def test_two_side_by_side(handlers, view, submit, squad):
         ("Neither (1)", "neither"),
     ]
     assert f"{200 / total:+.2f}" in told[view.summary]
-    only = handlers.first(a, b, "only A", "")
+    only = handlers.matching(a, b, "only A", "")
     assert only[view.count] == "1–2 of 2"
     assert only[view.questions].count("<article>") == 2
     assert only[view.questions].count('class="at-right"') == 2
     assert only[view.questions].count('class="at-not"') == 2
     assert '<mark class="gold"' in only[view.questions]
     assert not only[view.next].interactive
-    none = handlers.first(a, b, "only B", "")
+    none = handlers.matching(a, b, "only B", "")
     assert none[view.count] == ""
     assert "No question is like this" in none[view.questions]
     back = handlers.compare(a, 0)
@@ -167,8 +167,8 @@ def test_search_and_pages_of_a_comparison(handlers, view, submit, squad, monkeyp
     total = sum(1 for _ in squad.asked())
     a, b = submit("A"), submit("B")
     question = next(squad.asked()).question.text
-    assert handlers.first(a, b, "", question.upper())[view.count] == "1–1 of 1"
-    first = handlers.first(a, b, "nonsense", "")
+    assert handlers.matching(a, b, "", question.upper())[view.count] == "1–1 of 1"
+    first = handlers.matching(a, b, "nonsense", "")
     assert (first[view.offset], first[view.count]) == (0, f"1–3 of {total}")
     assert not first[view.previous].interactive
     second = handlers.later(0, a, b, "", "")
@@ -179,7 +179,7 @@ def test_search_and_pages_of_a_comparison(handlers, view, submit, squad, monkeyp
     last = handlers.later(10**9, a, b, "", "")
     assert last[view.count].endswith(f"–{total} of {total}")
     assert not last[view.next].interactive
-    assert handlers.first(a, None, "", "") == {view.offset: 0}
+    assert handlers.matching(a, None, "", "") == {view.offset: 0}
 
 
 def test_deletion_asks_twice(handlers, view, services, submit, monkeypatch):
