@@ -64,6 +64,7 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
     ),
     (Saved(output_id=9), {"items": (9, 2, 1), "preview": ""}),
     (Saved(output_id=2), {"items": (2, 1)}),
+    (Measured(step=3, values={"loss": 0.5}), {"left": "9 s left", "active": True}),
     (Notice(text="Cut short."), {"message": "Cut short.", "tone": "note"}),
     (Finished(outputs=(1, 2, 3)), {"status": "finished", "active": False, "items": (3, 2, 1)}),
     (

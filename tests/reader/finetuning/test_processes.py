@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from tuning_runs import SECONDS, done, environment, lines, newest, weights
 
-from studio.reader.finetuning.child import command
+from studio.models.devices import Device
+from studio.reader.finetuning.child import Child, command
 from studio.reader.finetuning.loop import curve
 from studio.reader.finetuning.model import load
 from studio.reader.finetuning.options import Options
@@ -67,3 +68,25 @@ def test_all_processes_end_with_the_same_weights(options, tmp_path):
         assert torch.equal(first[name], second[name]), name
         assert torch.equal(first[name], whole[name]), name
     assert not torch.equal(whole["qa_outputs.weight"], load(options.base, 0)[0].qa_outputs.weight)
+
+
+def test_several_processes_stop_with_a_checkpoint_and_go_on(options, tmp_path, monkeypatch):
+    """Also the launcher's children hear of a stop: they share its standard input."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run = tmp_path / "run"
+    options.model_copy(update={"epochs": 500, "dev": None}).write(run)
+    cpu = Device("cpu", "CPU", "float32")
+    reached = []
+    for _ in range(2):
+        child = Child(run, cpu, processes=2)
+        try:
+            for told in child.told():
+                if told is not None and told["type"] in ("started", "progress"):
+                    reached.append((told["type"], told["step"]))
+                    if told["type"] == "progress" and told["step"] % 5 == 0:
+                        break
+        finally:
+            child.stop()
+        assert "step-" in newest(run).name, "a checkpoint was written"
+    begins = [step for kind, step in reached if kind == "started"]
+    assert begins[0] == 0 < begins[1]
