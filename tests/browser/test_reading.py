@@ -1,13 +1,15 @@
 """Journeys through the Reader tab: asking, scoring, coming back."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from tiny_readers import TEXT, make_reader
 
-from browser.live_server import LiveServer
+from browser.live_server import ROOT, LiveServer
 from browser.studio_page import LONG, StudioPage
 from studio.reader.squad import read_squad, squad_json
 
@@ -123,6 +125,61 @@ def test_a_reader_is_scored_while_the_page_is_closed(reading: StudioPage, open_p
     expect(again.page.locator("#at-score-data input")).to_be_visible()
 
 
+def test_a_submission_is_opened_from_the_leaderboard_by_keys(reading: StudioPage, server):
+    page = reading.page
+    submit(server, "Silent", "")
+    submit(server, "Always the", "the")
+    page.get_by_role("tab", name="Leaderboard", exact=True).click()
+    picker = page.locator("#at-board-data input")
+    picker.click()
+    page.get_by_role("option", name="small-v2.0").click()
+    row = page.locator("#at-board-table tr[tabindex]", has_text="Silent")
+    row.focus()
+    row.press("Enter")
+    expect(page.locator("#at-board-report .at-scores")).to_be_visible(timeout=LONG)
+    page.locator("#at-board-other input").click()
+    page.get_by_role("option", name="Always the").click()
+    expect(page.locator("#at-board-questions article").first).to_be_visible(timeout=LONG)
+    expect(page.locator("#at-board-table")).to_contain_text("Human performance")
+
+
+def submit(server: LiveServer, model: str, text: str) -> None:
+    """Put predictions on the leaderboard by the command, beside the running server."""
+    squad = read_squad(SMALL)
+    path = server.data.parent / f"{model}.json"
+    path.write_text(json.dumps({each.question.id: text for each in squad.asked()}))
+    command = [sys.executable, str(ROOT / "app.py"), "evaluate", "--data", str(SMALL)]
+    command += ["--predictions", str(path), "--submit", model, "--data-dir", str(server.data)]
+    subprocess.run(command, check=True, capture_output=True, cwd=server.data.parent)
+    kept = server.data / "data_sets" / SMALL.name
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(SMALL.read_bytes())
+
+
+def test_a_data_set_is_checked_and_repaired(reading: StudioPage, server: LiveServer):
+    page = reading.page
+    page.get_by_role("tab", name="Data sets", exact=True).click()
+    value = squad_json(read_squad(SMALL))
+    asked = value["data"][0]["paragraphs"][0]["qas"][0]
+    asked["answers"] = [{"text": "nowhere in it", "answer_start": 3}]
+    with page.expect_file_chooser() as chooser:
+        page.locator("#at-data-upload").click()
+    chooser.value.set_files(
+        {
+            "name": "broken.json",
+            "mimeType": "application/json",
+            "buffer": json.dumps(value).encode(),
+        }
+    )
+    expect(page.locator("#at-data-name input")).to_have_value("broken")
+    expect(page.locator("#at-data-figures .at-scores")).to_be_visible(timeout=LONG)
+    page.locator("#at-data-check").click()
+    expect(page.get_by_text("data[0].paragraphs[0].qas[0]").first).to_be_visible(timeout=LONG)
+    page.locator("#at-data-repair").click()
+    expect(page.get_by_text("broken repaired").first).to_be_visible(timeout=LONG)
+    assert read_squad(server.data / "data_sets" / "broken repaired.json")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_tab_fits(open_page, size: str, scheme: str):
@@ -131,6 +188,12 @@ def test_the_tab_fits(open_page, size: str, scheme: str):
     page.locator("#at-reader-examples button").first.click()
     expect(page.locator(".at-answer")).to_be_visible(timeout=LONG)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    page.get_by_role("tab", name="Benchmark", exact=True).click()
-    expect(page.locator("#at-score-run")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    for panel, there in (
+        ("Benchmark", "#at-score-run"),
+        ("Leaderboard", "#at-board-table"),
+        ("Fine-tune", "#at-tune-run"),
+        ("Data sets", "#at-data-name"),
+    ):
+        page.get_by_role("tab", name=panel, exact=True).click()
+        expect(page.locator(there)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, panel
