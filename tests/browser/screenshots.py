@@ -1,6 +1,7 @@
-"""Take the pictures of the page for the documents: `cd tests && python -m browser.screenshots`."""
+"""Take the pictures of the page for the documents: `cd tests && python -m browser.screenshots [PART …]`."""
 
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def take(browser: Browser, server: LiveServer) -> None:
     shoot_editing(browser, server)
     shoot_extras(browser, server)
     shoot_models(browser, server)
+    shoot_reading(browser, server)
 
     dark = opened(browser, server, WIDE, "dark")
     make(dark, "a penguin", 7)
@@ -138,6 +140,33 @@ def shoot_models(browser: Browser, server: LiveServer) -> None:
     page.context.close()
 
 
+def shoot_reading(browser: Browser, server: LiveServer) -> None:
+    """An answer in its passage, wide and on a phone, and a reader's scores."""
+    for name, size, scheme in (("reader", WIDE, "light"), ("reader-phone", PHONE, "dark")):
+        studio = opened(browser, server, size, scheme)
+        studio.tab("Reader")
+        studio.page.locator("#at-reader-examples button").first.click()
+        expect(studio.page.locator(".at-answer")).to_be_visible(timeout=60_000)
+        shoot(studio, name)
+        studio.page.context.close()
+    studio = opened(browser, server, WIDE)
+    studio.tab("Reader")
+    page = studio.page
+    page.get_by_role("tab", name="Benchmark", exact=True).click()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#at-score-upload").click()
+    chooser.value.set_files(ROOT / "tests" / "data" / "small-v2.0.json")
+    expect(page.locator("#at-score-data input")).to_have_value("small-v2.0")
+    page.locator("#at-score-run").click()
+    expect(page.locator("#at-score-report .at-scores")).to_be_visible(timeout=120_000)
+    shoot(studio, "benchmark")
+    page.context.close()
+
+
+PARTS = {"reading": shoot_reading}
+"""What can be photographed alone, for the rest takes minutes."""
+
+
 def opened(browser: Browser, server: LiveServer, size: dict, scheme: str = "light") -> StudioPage:
     """The page in a fresh browser."""
     context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
@@ -167,7 +196,8 @@ def main() -> None:
             executable_path=find_chromium(), args=list(CHROMIUM_ARGUMENTS)
         )
         try:
-            take(browser, server)
+            for part in [PARTS[name] for name in sys.argv[1:]] or [take]:
+                part(browser, server)
         finally:
             browser.close()
             server.stop()
