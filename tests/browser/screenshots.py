@@ -1,4 +1,4 @@
-"""Take the pictures of the page for the documents: `cd tests && python -m browser.screenshots [PART …]`."""
+"""Take the pictures for the documents: `cd tests && python -m browser.screenshots [PART …]`."""
 
 import re
 import sys
