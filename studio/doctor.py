@@ -13,6 +13,8 @@ from studio import __version__
 from studio.errors import AtelierError
 from studio.models.catalogue import Catalogue
 from studio.models.devices import automatic_budget, choose_device, memory
+from studio.models.hashes import Hashes
+from studio.models.readers import ReaderShelf
 from studio.services import prepare_folder
 from studio.settings import Settings
 
@@ -54,6 +56,7 @@ def examine(load: Callable[[], Settings]) -> list[Finding]:
     findings += _folder(settings)
     findings += _device(settings)
     findings += _models(settings)
+    findings += _readers(settings)
     return findings
 
 
@@ -116,3 +119,10 @@ def _models(settings: Settings) -> Iterator[Finding]:
         catalogue.usable("")
     except AtelierError as error:
         yield Finding(_BAD, "default model", str(error))
+
+
+def _readers(settings: Settings) -> Iterator[Finding]:
+    for entry in ReaderShelf(settings.data_dir / "models", Hashes()).entries():
+        # A model without a head is no fault: readers are fine-tuned from such.
+        text = entry.problem or f"{entry.id}: {entry.bytes / 1e6:,.0f} MB, complete"
+        yield Finding(_NOTE if entry.problem else _GOOD, "reader", text)
