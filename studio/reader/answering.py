@@ -158,7 +158,7 @@ class Answering:
         return sorted(each.passage for each in best)
 
     def _retriever(self, document: Document) -> Retriever:
-        key = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
+        key = _fingerprint(document)
         with self._lock:
             if key not in self._indexed:
                 self._indexed[key] = Retriever(document)
@@ -166,6 +166,14 @@ class Answering:
                     self._indexed.popitem(last=False)
             self._indexed.move_to_end(key)
             return self._indexed[key]
+
+
+def _fingerprint(document: Document) -> str:
+    """Tells texts apart, and the same text as pasted, as Markdown and as a PDF has other passages."""
+    told = hashlib.sha256(document.text.encode("utf-8", "surrogatepass"))
+    cuts = [(passage.start, passage.end) for passage in document.passages]
+    told.update(np.array(cuts, np.int64).tobytes())
+    return told.hexdigest()
 
 
 def together(
