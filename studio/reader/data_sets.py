@@ -61,6 +61,11 @@ def known_as(sha256: str) -> str:
     return next((each.name for each in OFFICIAL if each.sha256 == sha256), "")
 
 
+def official_sum(name: str) -> str:
+    """The sum of the official file of this name, "" where there is none."""
+    return next((each.sha256 for each in OFFICIAL if each.name == name), "")
+
+
 class DataSets:
     """The data sets of a data folder; looked up afresh, and read once as long as they stay."""
 
