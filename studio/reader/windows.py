@@ -97,7 +97,8 @@ class Encoder:
     def windows(self, question: Tokens, passage: Tokens) -> list[Window]:
         """The question with each stretch of the passage, as run_qa.py cuts them.
 
-        Of a stretch never more than half is what the one before it has, too. Raises RequestError when the question leaves no room for a passage.
+        Of a stretch never more than half is what the one before it has, too. Raises RequestError
+        when the question leaves no room for a passage.
         """
         marks = sum(len(ids) for ids, _ in self._pieces.marks)
         room = self.max_length - len(question) - marks
@@ -108,8 +109,8 @@ class Encoder:
                 "ask more briefly.",
                 "question",
             )
-        # A long question leaves little room: with all of the overlap each window would bring a token
-        # or two that are new, and thousands of windows.
+        # A long question leaves little room: with all of the overlap there would be thousands of
+        # windows, each with a token or two that are new.
         step = room - min(self.overlap, room // 2)
         found = []
         first = 0
