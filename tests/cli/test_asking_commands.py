@@ -1,6 +1,8 @@
 """`atelier ask`, `evaluate --model` and `models` with a tiny reader."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,28 @@ def test_the_answer_comes_with_probability_and_place(ask, file):
     answer, _, rest = done.out.strip().partition("  (")
     assert answer in TEXT
     assert rest.endswith("%, paragraph 1)")
+
+
+def given(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_a_text_from_standard_input_is_taken_as_it_is(ask, monkeypatch):
+    given(monkeypatch, TEXT.replace(". ", ".\r\n").encode())
+    told = json.loads(ask("-", "Who?", "--json", "--answers", "9").out)
+    text = TEXT.replace(". ", ".\r\n")
+    for each in told["answers"]:
+        assert text[each["start"] : each["end"]] == each["text"]
+    given(monkeypatch, b"caf\xe9 " + TEXT.encode())
+    assert "Windows-1252" in ask("-").err
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"\xff\x00\x81", "not text")])
+def test_standard_input_that_is_no_text_is_one_sentence(ask, monkeypatch, content, reason):
+    given(monkeypatch, content)
+    done = ask("-")
+    assert done.code == 1
+    assert reason in done.err
 
 
 def test_no_answer_is_said(ask, file):
