@@ -106,6 +106,10 @@ class DataSets:
                 self._read.popitem(last=False)
             return self._read[key]
 
+    def sha256(self, name: str) -> str:
+        """The sum of the file of a name, taken of it unpacked; NotFound when there is none."""
+        return self._sum(self.path(name))
+
     def having(self, sha256: str) -> str:
         """The name of the file with this sum, taken of it unpacked; "" when there is none."""
         for path in sorted(self._folder.glob("*.json*")):
