@@ -5,13 +5,14 @@ passage, put together as the tokenizer puts a pair together.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.errors import RequestError
+from studio.errors import DataError, RequestError
+from studio.reader.squad import Asked
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -133,6 +134,22 @@ class Encoder:
         at = len(before[0]) + len(question) + len(between[0])
         null = int(np.argmax(ids == types.null)) if types.null is not None else 0
         return Window(ids, kinds, at, first, last, null)
+
+
+def refuse_long(encoder: Encoder, asked: Iterable[Asked]) -> None:
+    """Raises DataError, with its id, for a question that leaves no room for its passage."""
+    some = list(asked)
+    nothing = encoder.tokens("")
+    questions = encoder.many([each.question.text.strip() for each in some])
+    for each, question in zip(some, questions, strict=True):
+        try:
+            encoder.windows(question, nothing)
+        except RequestError:
+            raise DataError(
+                f"Question {each.question.id[:60]} of the data set has {len(question)} tokens, "
+                f"which leaves no room for its passage in a window of {encoder.max_length}; "
+                "shorten it or leave it out."
+            ) from None
 
 
 def whole(text: str) -> str:
