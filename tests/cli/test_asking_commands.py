@@ -118,6 +118,13 @@ def test_predictions_and_a_reader_exclude_each_other(atelier, data):
         assert "not both and not neither" in done.err
 
 
+@pytest.mark.parametrize("more", [("--na-prob", SMALL), ("--submit", "me")])
+def test_what_a_reader_has_of_its_own_is_not_passed_over(atelier, data, more):
+    done = atelier("evaluate", "--data", SMALL, "--data-dir", data, "--model", "tiny", *more)
+    assert done.code == 1
+    assert "go with --predictions" in done.err
+
+
 def test_readers_are_listed(atelier, data):
     make_reader(data / "models" / "bare", head=False)
     text = atelier("models", "--data-dir", data).out
