@@ -11,13 +11,17 @@ from tiny_readers import TEXT, make_reader
 from studio.events import Loading, Progress, Queued, Waiting
 from studio.models.broker import Holder, this_thread
 from studio.reader.answering import Answered, Found
+from studio.reader.breakdown import breakdown, intervals
 from studio.reader.documents import pasted
+from studio.reader.metrics import scores
+from studio.reader.predictions import Predictions
 from studio.reader.squad import read_squad
 from studio.reader_requests import AskRequest, EvaluateRequest
 from tabs import reader
 from tabs.blocks import ask, benchmark
 from tabs.blocks.ask import EXAMPLES, AskHandlers
 from tabs.blocks.benchmark import BenchmarkHandlers, progress_line
+from tabs.blocks.report import report
 
 SMALL = Path(__file__).resolve().parents[1] / "data" / "small-v2.0.json"
 
@@ -199,6 +203,17 @@ def test_an_official_predictions_file_is_scored(view, scoring, ready, tmp_path):
         scoring.score_file(given)
     with pytest.raises(gr.Error, match="Choose a data set"):
         scoring.score_file(given | {panel.predictions: None})
+
+
+def test_odds_in_the_place_of_probabilities_are_drawn_as_far_as_they_go():
+    squad = read_squad(SMALL)
+    ids = [each.question.id for each in squad.asked()]
+    odds = {key: number - 10.0 for number, key in enumerate(ids)}
+    scored = scores(squad, Predictions(dict.fromkeys(ids, "a"), odds), 0.0)
+    shown = report(scored, intervals(scored), breakdown(squad, scored), None)
+    _, _, plot = shown.partition("Score by the threshold")
+    for tick in ("-10", "0", "10", "20"):
+        assert f">{tick}</text>" in plot.partition("</svg>")[0]
 
 
 def test_an_uploaded_data_set_is_chosen(scoring, ready, tmp_path):
