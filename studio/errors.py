@@ -44,6 +44,10 @@ class OutOfMemory(ModelError):
         self.free = free
 
 
+class DeviceBusy(AtelierError):
+    """Somebody has the device alone, for longer than is waited."""
+
+
 class MetadataError(AtelierError):
     """A file has no settings that can be read."""
 

@@ -11,6 +11,7 @@ import gradio as gr
 
 from studio.errors import AtelierError
 from studio.events import Failed, Stopped
+from studio.reader.answering import at_most
 from studio.reader.documents import pasted, read_document
 from studio.reader.metrics import THRESHOLD, scores
 from studio.reader.predictions import Predictions, read_na_probs, read_predictions
@@ -18,6 +19,7 @@ from studio.reader.squad import read_squad
 from studio.reader_requests import AskRequest, EvaluateRequest
 from studio.requests import validated
 from studio.services import Services
+from tabs.blocks.ask import PATIENCE
 from tabs.blocks.maker import in_words
 
 
@@ -42,7 +44,7 @@ def build(services: Services) -> None:
             }
             request = validated(AskRequest, fields)
             document = read_document(Path(file)) if file else pasted(text or "")
-            found = services.answering.ask(document, request)
+            found = services.answering.ask(document, request, on_wait=at_most(PATIENCE))
         best = found.best
         return {
             "answer": best.text if best else "",

@@ -35,7 +35,8 @@
       setTimeout(() => { for (const tab of TABS) press(tab + "run"); }, 60);
     } else if (event.key === "Escape" && !document.querySelector("[aria-expanded=true]")) {
       if (document.querySelector(".at-editor.selecting")) return;
-      for (const tab of TABS) press(tab + "cancel");
+      // A training is everybody's and hours long: a key that closes things must not end it.
+      for (const tab of TABS) if (tab !== "at-tune-") press(tab + "cancel");
     }
   }, true);
 }

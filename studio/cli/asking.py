@@ -12,7 +12,8 @@ from studio.cli.options import DataDir, Device
 from studio.cli.running import opened
 from studio.models.broker import Lease
 from studio.reader.answering import Answered
-from studio.reader.documents import pasted, read_document
+from studio.reader.documents import Document, read_document, read_text
+from studio.reader.layout import LIMITS
 from studio.reader_requests import AskRequest, Precision
 from studio.requests import validated
 
@@ -48,7 +49,7 @@ def ask(  # noqa: PLR0913 - a command's options are its layout
         "precision": precision,
     }
     request = validated(AskRequest, fields)
-    document = pasted(sys.stdin.read()) if file == "-" else read_document(Path(file))
+    document = _given() if file == "-" else read_document(Path(file))
     for notice in document.notices:
         print(notice, file=sys.stderr)
 
@@ -58,6 +59,11 @@ def ask(  # noqa: PLR0913 - a command's options are its layout
     with opened(data_dir, device) as services:
         found = services.answering.ask(document, request, on_wait=on_wait)
     print(json.dumps(asdict(found), ensure_ascii=False, indent=2) if as_json else _told(found))
+
+
+def _given() -> Document:
+    """What stands on standard input, in whatever encoding."""
+    return read_text(sys.stdin.buffer.read(LIMITS.bytes + 1), "The text")
 
 
 def _told(found: Answered) -> str:

@@ -48,6 +48,11 @@ def evaluate(  # noqa: PLR0913 - a command's options are its layout
     """Score predictions, or a reader, as the official SQuAD script does."""
     if (predictions is None) == (model is None):
         raise RequestError("Name either --predictions or a --model, not both and not neither.")
+    if model is not None and (na_prob is not None or submit):
+        raise RequestError(
+            "--na-prob and --submit go with --predictions: a reader has its own probabilities and "
+            "stands on the leaderboard under its own name."
+        )
     squad = read_squad(data)
     if predictions is None:
         fields = {"reader": model, "threshold": threshold, "precision": precision}

@@ -76,6 +76,11 @@ class CancelToken:
         """Stop the job at its next step."""
         self._cancelled.set()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job is to stop."""
+        return self._cancelled.is_set()
+
     def skip(self) -> None:
         """Leave out the rest of the running item."""
         self._skipped.set()

@@ -191,6 +191,7 @@ class Worker:
         self.runner = runner
         self._closing = threading.Event()
         self._current = ""
+        self._taken_back = False
         self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -209,9 +210,12 @@ class Worker:
 
     def stop(self, seconds: float = 30.0) -> None:
         """Interrupt the running job and wait for the thread; queued jobs stay queued."""
+        token = self._queue.live(self._current)[1] if self._current else None
+        # What a person has taken back just before does not come again with the next server.
+        self._taken_back = token is not None and token.is_cancelled
         self._closing.set()
-        if self._current:
-            self._queue.live(self._current)[1].cancel()
+        if token is not None:
+            token.cancel()
         with self._queue.arrived:
             self._queue.arrived.notify_all()
         if self._thread.is_alive():
@@ -240,7 +244,7 @@ class Worker:
             if self._closing.is_set():  # stop() may have looked before there was a job to cancel
                 self._queue.live(job.id)[1].cancel()
             self._queue.tell_positions()
-            self.runner.run(job, self._closing.is_set)
+            self.runner.run(job, lambda: self._closing.is_set() and not self._taken_back)
             self._current = ""
 
 

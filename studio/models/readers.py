@@ -249,6 +249,8 @@ def _weights(folder: Path) -> list[Path]:
 def _entry(reader_id: str, folder: Path, embedded: bool) -> ReaderEntry:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("config.json is no object")
         architecture = str((config.get("architectures") or ["a model without a head"])[0])
         size = sum(file.stat().st_size for file in _weights(folder))
     except NONSENSE as error:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio.context import ModelSpec
+from studio.errors import DeviceBusy
 from studio.models.broker import Broker, Holder, Lease, this_thread
 from studio.models.devices import Device
 from studio.models.manager import ModelManager
@@ -69,6 +70,19 @@ class Answered:
     def best(self) -> Found | None:
         """The answer, None for "no answer"."""
         return self.answers[0] if self.is_answered and self.answers else None
+
+
+def at_most(seconds: float) -> Waits:
+    """Waits so long for the device, then ends with DeviceBusy: a training has it for hours."""
+    ends = time.monotonic() + seconds
+
+    def on_wait(held: list[Lease]) -> None:
+        if time.monotonic() >= ends:
+            raise DeviceBusy(
+                f"The device is taken by {held[0].holder.title}; ask again when that has ended."
+            )
+
+    return on_wait
 
 
 class Answering:
@@ -158,7 +172,7 @@ class Answering:
         return sorted(each.passage for each in best)
 
     def _retriever(self, document: Document) -> Retriever:
-        key = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
+        key = _fingerprint(document)
         with self._lock:
             if key not in self._indexed:
                 self._indexed[key] = Retriever(document)
@@ -166,6 +180,14 @@ class Answering:
                     self._indexed.popitem(last=False)
             self._indexed.move_to_end(key)
             return self._indexed[key]
+
+
+def _fingerprint(document: Document) -> str:
+    """Tells texts apart, and the same text with other passages, as of a Markdown file."""
+    told = hashlib.sha256(document.text.encode("utf-8", "surrogatepass"))
+    cuts = [(passage.start, passage.end) for passage in document.passages]
+    told.update(np.array(cuts, np.int64).tobytes())
+    return told.hexdigest()
 
 
 def together(

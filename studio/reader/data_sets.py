@@ -5,6 +5,7 @@ They lie under data_sets/ of the data folder by plain names; no path comes from 
 
 import gzip
 import hashlib
+import http.client
 import re
 import tempfile
 import threading
@@ -27,6 +28,8 @@ from studio.reader_requests import FetchDataRequest
 _SITE = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 _ENDINGS = (".json", ".json.gz")
 _PLAIN = re.compile(r"[^\w.+ -]")
+_EDGES = " ._+-"
+"""What a name neither begins nor ends with, as requests have it."""
 _BLOCK = 1 << 18
 _LARGEST = 500_000_000
 _REMEMBERED = 4
@@ -61,6 +64,11 @@ def known_as(sha256: str) -> str:
     return next((each.name for each in OFFICIAL if each.sha256 == sha256), "")
 
 
+def official_sum(name: str) -> str:
+    """The sum of the official file of this name, "" where there is none."""
+    return next((each.sha256 for each in OFFICIAL if each.name == name), "")
+
+
 class DataSets:
     """The data sets of a data folder; looked up afresh, and read once as long as they stay."""
 
@@ -69,6 +77,7 @@ class DataSets:
         self._read: OrderedDict[_State, Squad] = OrderedDict()
         self._sums: dict[_State, str] = {}
         self._lock = threading.Lock()
+        self._adding = threading.Lock()
 
     def names(self) -> list[str]:
         """All of them, by name."""
@@ -86,13 +95,20 @@ class DataSets:
         """The data set of a name; DataError when its file is not SQuAD."""
         path = self.path(name)
         key = _state(path)
-        squad = self._read.get(key) or read_squad(path, name)
+        if key is None:
+            raise NotFound(f"The data set {name!r} has just been deleted; choose another one.")
+        # One at a time: a large one takes seconds and much memory, and several people open it.
         with self._lock:
-            self._read[key] = squad
+            if key not in self._read:
+                self._read[key] = read_squad(path, name)
             self._read.move_to_end(key)
             while len(self._read) > _REMEMBERED:
                 self._read.popitem(last=False)
-        return squad
+            return self._read[key]
+
+    def sha256(self, name: str) -> str:
+        """The sum of the file of a name, taken of it unpacked; NotFound when there is none."""
+        return self._sum(self.path(name))
 
     def having(self, sha256: str) -> str:
         """The name of the file with this sum, taken of it unpacked; "" when there is none."""
@@ -109,16 +125,18 @@ class DataSets:
         from studio.reader.squad import parse_squad
 
         parse_squad(_unpacked(content, name), name)
-        stem = _PLAIN.sub("_", _without_ending(Path(name).name)).strip(" ._-") or "data set"
-        stem = stem[:80].strip(" ._-")
+        stem = _PLAIN.sub("_", _without_ending(Path(name).name)).strip(_EDGES) or "data set"
+        stem = stem[:80].strip(_EDGES)
         ending = ".json.gz" if content[:2] == b"\x1f\x8b" else ".json"
-        number, free = 1, stem
-        while (there := self._named(free)) is not None:
-            if there.read_bytes() == content:
-                return free
-            number += 1
-            free = f"{stem} {number}"
-        self._write(content, f"{free}{ending}")
+        # Two files of one name, added at the same time, must not become one.
+        with self._adding:
+            number, free = 1, stem
+            while (there := self._named(free)) is not None:
+                if _holds(there, content):
+                    return free
+                number += 1
+                free = f"{stem} {number}"
+            self._write(content, f"{free}{ending}")
         return free
 
     def remove(self, name: str) -> None:
@@ -144,6 +162,8 @@ class DataSets:
 
     def _sum(self, path: Path) -> str:
         key = _state(path)
+        if key is None:
+            return ""
         if key not in self._sums:
             self._sums[key] = _sha256(path)
         return self._sums[key]
@@ -177,9 +197,20 @@ def _without_ending(name: str) -> str:
     return name
 
 
-def _state(path: Path) -> _State:
-    facts = path.stat()
+def _state(path: Path) -> _State | None:
+    """None for a file that somebody has deleted meanwhile."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
     return path, facts.st_size, facts.st_mtime_ns
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError as error:
+        raise from_os_error(error, f"compare with the data set {path.name}") from error
 
 
 def _sha256(path: Path) -> str:
@@ -224,7 +255,7 @@ def _download(
                 if time.monotonic() - told > 0.4:
                     told = time.monotonic()
                     emit(_progress(len(content), total, told - began))
-    except OSError as error:  # all of urllib's are such
+    except (OSError, http.client.HTTPException) as error:
         _refuse(wanted, error)
     return bytes(content)
 
@@ -241,8 +272,9 @@ def _progress(done: int, total: int, seconds: float) -> Progress:
     )
 
 
-def _refuse(wanted: Official, error: OSError) -> NoReturn:
-    reason = getattr(error, "reason", None) or error.strerror or error
+def _refuse(wanted: Official, error: Exception) -> NoReturn:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    reason = str(reason).strip() or type(error).__name__
     raise DataError(
         f"{wanted.url} could not be fetched ({reason}); check the network, or open the file here "
         "after getting it elsewhere."

@@ -50,6 +50,15 @@ def pasted(text: str, name: str = "The text", limits: Limits = LIMITS) -> Docume
     return _document(name, Layout(text, text_blocks(text)))
 
 
+def read_text(content: bytes, name: str, limits: Limits = LIMITS) -> Document:
+    """The text of bytes that came from somewhere else than a file, as of a .txt file.
+
+    Raises DataError when there are too many, or they are no text.
+    """
+    _refuse_large(content, name, limits)
+    return _document(name, text_files.read(content, name, limits))
+
+
 def read_document(path: Path, name: str = "", limits: Limits = LIMITS) -> Document:
     """The text of a file; name: what people call it, whose ending says what it is.
 
@@ -111,12 +120,16 @@ def _content(path: Path, name: str, limits: Limits) -> bytes:
         raise DataError(
             f"{name} cannot be read ({error.strerror or error}); check the file and try again."
         ) from None
+    _refuse_large(content, name, limits)
+    return content
+
+
+def _refuse_large(content: bytes, name: str, limits: Limits) -> None:
     if len(content) > limits.bytes:
         raise DataError(
             f"{name} is larger than {limits.bytes / 1e6:,.0f} MB, which is more than is read at "
             "once; give a part of it."
         )
-    return content
 
 
 def _refuse_other_content(content: bytes, name: str, suffix: str) -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio.errors import RequestError
 from studio.reader.answerability import Answerability, Reliability, fitted, reliability
 from studio.reader.metrics import exact_of, f1_of, golds_of
 from studio.reader.reading import Pair, Reader, Reading
 from studio.reader.spans import LONGEST_ANSWER
 from studio.reader.squad import Asked, Squad
+from studio.reader.windows import refuse_long
 
 _AT_ONCE = 2048
 """Questions that are read together: enough for windows of one length to find each other."""
@@ -41,7 +43,7 @@ def predicted(
     """A reader's predictions for questions of a data set.
 
     longest: tokens of an answer. on_done: told how many questions are read of how many; what it
-    raises ends the reading.
+    raises ends the reading. Raises DataError for a question without room for a passage.
     """
     began = time.perf_counter()
     readings: list[Reading] = []
@@ -53,7 +55,11 @@ def predicted(
             on_done(before + count * done // max(1, total), len(asked))
 
         pairs = [Pair(each.question.text, each.context) for each in part]
-        readings += reader.read(pairs, longest=longest, n_best=1, on_done=tell)
+        try:
+            readings += reader.read(pairs, longest=longest, n_best=1, on_done=tell)
+        except RequestError:
+            refuse_long(reader.encoder, part)
+            raise
     margins = np.array([reading.margin for reading in readings])
     sure = reader.answerability
     return Predicted(

@@ -11,16 +11,12 @@ from typing import Any
 
 from studio.errors import DataError
 from studio.reader.comparison import Compared, compare
+from studio.reader.data_sets import official_sum
 from studio.reader.metrics import THRESHOLD, Scores, scores
 from studio.reader.predictions import Predictions
 from studio.reader.squad import Squad
 from studio.store.submissions import DataSetRow, NewSubmission, SubmissionRow, SubmissionTable
 
-OFFICIAL = {
-    "dev-v2.0": "80a5225e94905956a6446d296ca1093975c4d3b3260f1d6c8f68bc2ab77182d8",
-    "train-v2.0": "68dcfbb971bd3e96d5b46c7177b16c1a4e7d4bdef19fb204502738552dede002",
-}
-"""sha256 of the official files, by the names that mean them."""
 JOB = "job"
 """Under which the settings of a submission name the job that made it."""
 _LONGEST = 200
@@ -187,9 +183,8 @@ class Leaderboard:
 
     def _meant(self, name: str) -> str:
         """sha256 of the file that a name means, "" where it is free."""
-        if name in OFFICIAL:
-            return OFFICIAL[name]
-        return next((each.sha256 for each in self.data_sets() if each.name == name), "")
+        taken = (each.sha256 for each in self.data_sets() if each.name == name)
+        return official_sum(name) or next(taken, "")
 
 
 def data_set_name(file: str) -> str:

@@ -5,6 +5,7 @@ import json
 import zipfile
 from typing import Any
 
+from studio.reader.data_sets import known_as
 from studio.reader.leaderboard import NaProb
 from studio.reader.predictions import Predictions
 from studio.store.submissions import SubmissionRow
@@ -41,17 +42,18 @@ def scores_json(row: SubmissionRow) -> bytes:
 
 
 def model_card(row: SubmissionRow) -> str:
-    """A README.md for the Hugging Face hub, the scores in its `model-index`."""
+    """A README.md for the Hugging Face hub, the scores in its `model-index`.
+
+    It has no `datasets`, which on the hub are those that a model was trained on.
+    """
     from huggingface_hub import ModelCardData
 
-    two = "NoAns_total" in row.scores
     name = row.model.rstrip("/").rsplit("/", 1)[-1] or row.model
     data = ModelCardData(
         model_name=name,
         pipeline_tag="question-answering",
-        datasets=["squad_v2" if two else "squad"],
         metrics=["exact", "f1"],
-        eval_results=_eval_results(row, two),
+        eval_results=_eval_results(row),
     )
     return f"---\n{data.to_yaml()}\n---\n\n{_body(row, name)}"
 
@@ -76,16 +78,18 @@ def archive(row: SubmissionRow, predictions: Predictions) -> bytes:
     return packed.getvalue()
 
 
-def _eval_results(row: SubmissionRow, two: bool) -> list[Any]:
+def _eval_results(row: SubmissionRow) -> list[Any]:
     from huggingface_hub import EvalResult
 
+    # The hub's id of the official sets; any other file is called what it is called here.
+    part, _, version = known_as(row.data_set_sha256).partition("-")
     return [
         EvalResult(
             task_type="question-answering",
             task_name="Question answering",
-            dataset_type="squad_v2" if two else "squad",
+            dataset_type={"v2.0": "squad_v2", "v1.1": "squad"}.get(version, row.data_set),
             dataset_name=row.data_set,
-            dataset_split="validation",
+            dataset_split={"dev": "validation", "train": "train"}.get(part),
             dataset_args={"sha256": row.data_set_sha256},
             metric_type=key,
             metric_name=_METRICS[key],

@@ -4,13 +4,15 @@ A passage is tokenised once, whatever is asked of it. A window is the question a
 passage, put together as the tokenizer puts a pair together.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.errors import RequestError
+from studio.errors import DataError, RequestError
+from studio.reader.squad import Asked
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -19,6 +21,7 @@ MAX_LENGTH = 384
 """Tokens of a window: question, passage and marks."""
 OVERLAP = 128
 """Tokens that neighbouring windows share; what run_qa.py calls doc_stride."""
+_HALF = re.compile("[\ud800-\udfff]")
 _LEAST_PASSAGE = 16
 """Passage tokens that a window must have room for beside its question."""
 
@@ -77,14 +80,14 @@ class Encoder:
 
     def tokens(self, text: str) -> Tokens:
         """The tokens of a text without marks; offsets are characters of the text as it is."""
-        encoding = self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        encoding = self._tokenizer.backend_tokenizer.encode(whole(text), add_special_tokens=False)
         offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
         return Tokens(np.array(encoding.ids, dtype=np.int32), offsets[:, 0], offsets[:, 1])
 
     def many(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of many texts, which are tokenised side by side."""
         found = self._tokenizer.backend_tokenizer.encode_batch(
-            list(texts), add_special_tokens=False
+            list(map(whole, texts)), add_special_tokens=False
         )
         return [
             Tokens(np.array(each.ids, dtype=np.int32), offsets[:, 0], offsets[:, 1])
@@ -95,7 +98,8 @@ class Encoder:
     def windows(self, question: Tokens, passage: Tokens) -> list[Window]:
         """The question with each stretch of the passage, as run_qa.py cuts them.
 
-        Raises RequestError when the question leaves no room for a passage.
+        Of a stretch never more than half is what the one before it has, too. Raises RequestError
+        when the question leaves no room for a passage.
         """
         marks = sum(len(ids) for ids, _ in self._pieces.marks)
         room = self.max_length - len(question) - marks
@@ -106,8 +110,9 @@ class Encoder:
                 "ask more briefly.",
                 "question",
             )
-        # An overlap as wide as a window would never come to an end.
-        step = max(1, room - self.overlap)
+        # A long question leaves little room: with all of the overlap there would be thousands of
+        # windows, each with a token or two that are new.
+        step = room - min(self.overlap, room // 2)
         found = []
         first = 0
         while True:
@@ -129,6 +134,27 @@ class Encoder:
         at = len(before[0]) + len(question) + len(between[0])
         null = int(np.argmax(ids == types.null)) if types.null is not None else 0
         return Window(ids, kinds, at, first, last, null)
+
+
+def refuse_long(encoder: Encoder, asked: Iterable[Asked]) -> None:
+    """Raises DataError, with its id, for a question that leaves no room for its passage."""
+    some = list(asked)
+    nothing = encoder.tokens("")
+    questions = encoder.many([each.question.text.strip() for each in some])
+    for each, question in zip(some, questions, strict=True):
+        try:
+            encoder.windows(question, nothing)
+        except RequestError:
+            raise DataError(
+                f"Question {each.question.id[:60]} of the data set has {len(question)} tokens, "
+                f"which leaves no room for its passage in a window of {encoder.max_length}; "
+                "shorten it or leave it out."
+            ) from None
+
+
+def whole(text: str) -> str:
+    """The text with a mark for each half of a pair, which tokenizers refuse; no place moves."""
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import AtelierError
-from studio.reader.answering import Answered, Found
+from studio.reader.answering import Answered, Found, at_most
 from studio.reader.documents import SUFFIXES, Document, pasted, read_document
 from studio.reader_requests import AskRequest, Precision
 from studio.services import Services
@@ -20,8 +20,12 @@ _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>The answer, in
 Paste a text or drop a file, ask a question, and press Ask. The reader marks the answer in its
 passage, says how sure it is that the text answers the question at all, and says so when it does
 not.</div></div>"""
+_PASTE = "Paste a text"
 _AROUND = 700
 """Characters of a passage that are shown on either side of an answer."""
+PATIENCE = 30.0
+"""Seconds that a question waits for the device: each that waits holds up one of the page's threads,
+and when all of them wait nobody is served."""
 EXAMPLES = (
     (
         "The lighthouse",
@@ -75,7 +79,7 @@ def build(services: Services, reader: gr.Dropdown) -> Ask:
             text = gr.Textbox(
                 "",
                 label="Text",
-                placeholder="Paste a text",
+                placeholder=_PASTE,
                 lines=9,
                 max_lines=18,
                 elem_id="at-reader-text",
@@ -147,19 +151,26 @@ class AskHandlers:
         self._services = services
         self._view = view
 
-    def read_file(self, path: str | None) -> tuple[Document | None, gr.Textbox]:
-        """What a dropped file says; its text is shown only as far as a page can bear."""
-        if not path:
-            return None, gr.Textbox(interactive=True)
-        with in_words("Not read"):
-            document = read_document(Path(path))
+    def read_file(self, path: str) -> Iterator[tuple[Document | None, gr.Textbox]]:
+        """What a dropped file says; its text is shown only as far as a page can bear.
+
+        What was read before is forgotten first: no question may be answered from another file than
+        the one that is shown.
+        """
+        yield None, gr.Textbox("", placeholder="Reading …", interactive=False)
+        try:
+            with in_words("Not read"):
+                document = read_document(Path(path))
+        except gr.Error:
+            yield self.forget_file()
+            raise
         for notice in document.notices:
             gr.Info(html.escape(notice), duration=8)
-        return document, gr.Textbox(_start(document), interactive=False)
+        yield document, gr.Textbox(_start(document), placeholder=_PASTE, interactive=False)
 
     def forget_file(self) -> tuple[None, gr.Textbox]:
         """The box is free for a pasted text again."""
-        return None, gr.Textbox("", interactive=True)
+        return None, gr.Textbox("", placeholder=_PASTE, interactive=True)
 
     def ask(self, values: Values) -> Iterator[str]:
         """The answer as HTML; before it, who has the device."""
@@ -171,7 +182,7 @@ class AskHandlers:
         holders = answering.holders()
         yield _working(f"Waits until {holders[0]} has ended …" if holders else "Reading …")
         with in_words("Not answered"):
-            found = answering.ask(document, request)
+            found = answering.ask(document, request, on_wait=at_most(PATIENCE))
         yield shown(found, document)
 
     def choose_reader(self, reader: str | None) -> float:
@@ -179,12 +190,12 @@ class AskHandlers:
         with in_words():
             return self._services.answering.threshold(reader or "")
 
-    def example(self, event: gr.SelectData) -> tuple[str, str, None, None]:
-        """An example's text and question."""
+    def example(self, event: gr.SelectData) -> tuple[gr.Textbox, str, None, None]:
+        """An example's text and question, in the place of a file that was dropped."""
         number = int(event.index) if isinstance(event.index, int) else 0
         pairs = [(text, question) for _, text, all_ in EXAMPLES for question in all_]
         text, question = pairs[number]
-        return text, question, None, None
+        return gr.Textbox(text, interactive=True), question, None, None
 
 
 def wire(view: Ask, services: Services) -> AskHandlers:

@@ -17,6 +17,7 @@ from studio.reader.leaderboard import Entry
 from studio.reader.predictions import Predictions, read_na_probs, read_predictions
 from studio.reader_requests import EvaluateRequest, FetchDataRequest, Precision
 from studio.services import Services
+from studio.store.jobs import JobRow
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.report import report
 from tabs.forms import Form, Values
@@ -169,8 +170,7 @@ class BenchmarkHandlers:
         """How far the evaluations are, one after the other, and the report of the last."""
         view, seen = self._view, set()
         while True:
-            rows = [*self._queue.unended(_KIND), *self._queue.unended("fetch-data")]
-            known = [row for row in rows if row.id not in seen]
+            known = [row for row in self._unended() if row.id not in seen]
             if own and own not in seen:
                 known.append(self._queue.get(own))
             if not known:
@@ -179,7 +179,8 @@ class BenchmarkHandlers:
             seen.add(job.id)
             for event in self._queue.follow(job.id):
                 if isinstance(event, Failed):
-                    gr.Warning(html.escape(event.reason), title="Not scored", duration=20)
+                    title = "Not scored" if job.kind == _KIND else "Not downloaded"
+                    gr.Warning(html.escape(event.reason), title=title, duration=20)
                 elif isinstance(event, Finished) and job.kind == _KIND:
                     yield {view.report: self._of_job(job.id)}
                 elif event is not None and not isinstance(event, Finished | Stopped):
@@ -187,10 +188,14 @@ class BenchmarkHandlers:
         yield {view.progress: "", view.stop: gr.Button(visible=False)}
 
     def stop(self) -> None:
-        """Stop what is read; nothing of it is submitted."""
+        """Stop what is shown: a reading, of which nothing is submitted, or a download."""
         with in_words():
-            for row in self._queue.unended(_KIND)[:1]:
+            for row in self._unended()[:1]:
                 self._queue.cancel(row.id)
+
+    def _unended(self) -> list[JobRow]:
+        """The jobs of this panel in the order in which they are shown."""
+        return [*self._queue.unended(_KIND), *self._queue.unended("fetch-data")]
 
     def score_file(self, values: Values) -> str:
         """Score an official predictions file, put it on the leaderboard, and show the report."""

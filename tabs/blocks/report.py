@@ -81,9 +81,13 @@ def _thresholds(curve: ThresholdCurve, now: float) -> str:
         Line("EM", curve.thresholds.tolist(), curve.exact.tolist(), "two"),
     ]
     y = fitting("%", [*curve.f1.tolist(), *curve.exact.tolist()])
-    if 0 <= now <= 1:
+    x = _named(_SHARE, "threshold")
+    if curve.thresholds[0] < 0 or curve.thresholds[-1] > 1:
+        # Some systems give odds, such as the null_odds.json of run_qa.py.
+        x = fitting("threshold", curve.thresholds.tolist())
+    if x.low <= now <= x.high:
         lines.append(Line("threshold", [now, now], [y.low, y.high], "guide"))
-    return line_plot('Score by the threshold of "no answer"', lines, _named(_SHARE, "threshold"), y)
+    return line_plot('Score by the threshold of "no answer"', lines, x, y)
 
 
 def _precision(curves: Sequence[Curve | None]) -> str:

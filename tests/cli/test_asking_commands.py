@@ -1,6 +1,8 @@
 """`atelier ask`, `evaluate --model` and `models` with a tiny reader."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,28 @@ def test_the_answer_comes_with_probability_and_place(ask, file):
     answer, _, rest = done.out.strip().partition("  (")
     assert answer in TEXT
     assert rest.endswith("%, paragraph 1)")
+
+
+def given(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_a_text_from_standard_input_is_taken_as_it_is(ask, monkeypatch):
+    given(monkeypatch, TEXT.replace(". ", ".\r\n").encode())
+    told = json.loads(ask("-", "Who?", "--json", "--answers", "9").out)
+    text = TEXT.replace(". ", ".\r\n")
+    for each in told["answers"]:
+        assert text[each["start"] : each["end"]] == each["text"]
+    given(monkeypatch, b"caf\xe9 " + TEXT.encode())
+    assert "Windows-1252" in ask("-").err
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"\xff\x00\x81", "not text")])
+def test_standard_input_that_is_no_text_is_one_sentence(ask, monkeypatch, content, reason):
+    given(monkeypatch, content)
+    done = ask("-")
+    assert done.code == 1
+    assert reason in done.err
 
 
 def test_no_answer_is_said(ask, file):
@@ -92,6 +116,13 @@ def test_predictions_and_a_reader_exclude_each_other(atelier, data):
         done = atelier("evaluate", "--data", SMALL, "--data-dir", data, *more)
         assert done.code == 1
         assert "not both and not neither" in done.err
+
+
+@pytest.mark.parametrize("more", [("--na-prob", SMALL), ("--submit", "me")])
+def test_what_a_reader_has_of_its_own_is_not_passed_over(atelier, data, more):
+    done = atelier("evaluate", "--data", SMALL, "--data-dir", data, "--model", "tiny", *more)
+    assert done.code == 1
+    assert "go with --predictions" in done.err
 
 
 def test_readers_are_listed(atelier, data):

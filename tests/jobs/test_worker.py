@@ -393,6 +393,28 @@ def test_jobs_of_the_dead_are_interrupted_and_those_of_the_living_are_left(desk)
     assert desk.queue.get(alive).status is Status.RUNNING
 
 
+def test_what_a_person_has_cancelled_does_not_come_again_with_the_next_server(desk):
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow_to_stop(context):
+        started.set()
+        go_on.wait(WAIT)  # as a training that writes its last checkpoint
+        context.check()
+
+    desk.errands["slow"] = slow_to_stop
+    desk.worker.start()
+    job_id = desk.submit("slow", "resuming")
+    assert started.wait(WAIT)
+    desk.queue.cancel(job_id)
+    stopping = threading.Thread(target=desk.worker.stop, args=(WAIT,))
+    stopping.start()
+    while not desk.worker._closing.is_set():
+        time.sleep(0.002)
+    go_on.set()
+    stopping.join()
+    assert desk.queue.get(job_id).status is Status.CANCELLED
+
+
 def test_work_of_the_dead_that_goes_on_does_so(desk):
     job_id = desk.submit("again", "resuming")
     assert desk.jobs.claim_next(f"{socket.gethostname()}:999999999:1").id == job_id

@@ -57,6 +57,10 @@ def _break_config(folder):
     (folder / "config.json").write_text("{")
 
 
+def _empty_config(folder):
+    (folder / "config.json").write_text("[]")
+
+
 def _other_head(folder):
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["BertForSequenceClassification"]
@@ -69,6 +73,7 @@ def _other_head(folder):
         (_break_weights, "is damaged"),
         (_drop_tokenizer, "has no tokenizer"),
         (_break_config, "cannot be read"),
+        (_empty_config, "is no object"),
         (_other_head, "BertForSequenceClassification, which has no question-answering head"),
     ],
 )

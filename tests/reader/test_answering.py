@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from tiny_readers import TEXT, make_reader
@@ -13,6 +14,7 @@ from studio.models.readers import FULL, INT8
 from studio.reader.answerability import Answerability, sigmoid, write_answerability
 from studio.reader.answering import together
 from studio.reader.documents import pasted
+from studio.reader.passages import passages_of, text_blocks
 from studio.reader.reading import Reading
 from studio.reader.spans import Span
 from studio.reader_requests import AskRequest, Precision
@@ -76,6 +78,18 @@ def test_of_a_long_text_only_the_passages_that_fit_are_read(answering):
             document, asked("What is in chapter 37?", passages=4, answers=20)
         ).answers
     }
+
+
+def test_the_same_text_in_other_passages_is_indexed_anew(answering):
+    lines = "\n".join(f"# Chapter {n}\n{TEXT}" for n in range(40))
+    plain = pasted(lines)
+    markdown = replace(plain, passages=passages_of(lines, text_blocks(lines, markdown=True)))
+    assert len(markdown.passages) != len(plain.passages)
+    for document in (plain, markdown, plain):
+        found = answering.ask(document, asked("What is in chapter 37?", passages=2, answers=20))
+        assert found.passages == (2, len(document.passages))
+        read = {document.passage_text(each.passage) for each in found.answers}
+        assert any("Chapter 37" in each for each in read)
 
 
 def test_8_bits_and_full_precision_are_loans_of_their_own(answering, services):

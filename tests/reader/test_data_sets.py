@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,7 +13,7 @@ from studio.errors import Cancelled, DataError, NotFound
 from studio.events import Progress
 from studio.reader import data_sets as module
 from studio.reader.data_sets import OFFICIAL, DataSets, Official, known_as
-from studio.reader_requests import FetchDataRequest
+from studio.reader_requests import EvaluateRequest, FetchDataRequest
 from studio.requests import validated
 
 SMALL = (Path(__file__).resolve().parents[1] / "data" / "small-v2.0.json").read_bytes()
@@ -39,6 +40,37 @@ def test_the_same_file_is_kept_once_and_another_gets_a_number(sets):
 def test_packed_files_are_read_as_they_are(sets):
     assert sets.add(gzip.compress(SMALL), "packed.json.gz") == "packed"
     assert sets.get("packed").sha256 == hashlib.sha256(SMALL).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["+a+.json", "a+.json", "-a_.json", ".+.json", "ü" * 300])
+def test_every_name_can_be_asked_for(sets, name):
+    kept = sets.add(SMALL, name)
+    assert validated(EvaluateRequest, {"data_set": kept}).data_set == kept
+
+
+def test_two_files_of_one_name_added_at_once_are_both_kept(sets):
+    contents = [SMALL + b" " * n for n in range(8)]
+    together = threading.Barrier(len(contents))
+
+    def add(content):
+        together.wait()
+        sets.add(content, "same.json")
+
+    threads = [threading.Thread(target=add, args=[content]) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(sets.path(name).read_bytes() for name in sets.names()) == sorted(contents)
+
+
+def test_a_file_that_vanishes_is_told_of(sets, monkeypatch):
+    sets.add(SMALL, "dev.json")
+    path = sets.path("dev")
+    monkeypatch.setattr(sets, "path", lambda name: path)
+    path.unlink()
+    with pytest.raises(NotFound, match="'dev' has just been deleted"):
+        sets.get("dev")
 
 
 @pytest.mark.parametrize("name", ["../../evil.json", "/etc/passwd", "..", "a/../b.json", "\0.json"])
@@ -146,6 +178,23 @@ def test_a_changed_file_is_not_kept(sets, site):
 def test_a_file_that_is_not_there_is_told(sets, site):
     with pytest.raises(DataError, match="could not be fetched"):
         sets.fetch(wanted("train-v2.0"), Listener())
+
+
+def test_an_answer_that_is_no_http_is_told(sets, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(module, "_SITE", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"no http\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(DataError, match=r"could not be fetched \(no http"):
+            sets.fetch(wanted(), Listener())
+        thread.join()
 
 
 def test_a_download_can_be_stopped_and_tells_how_far_it_is(sets, site, monkeypatch):

@@ -127,6 +127,25 @@ def test_what_cannot_be_evaluated_is_refused_at_once(ready):
         ready.queue.submit(request(data_set="empty"))
 
 
+def test_a_question_without_room_is_told_with_its_id(ready):
+    told = json.loads(SMALL.read_text(encoding="utf-8"))
+    long = told["data"][1]["paragraphs"][0]["qas"][2]
+    long["question"] = "who " * 500
+    ready.data_sets.add(json.dumps(told).encode(), "long.json")
+    row = ready.queue.get(ready.run_now(request(data_set="long")))
+    assert row.status is Status.FAILED
+    assert row.reason.startswith(f"Question {long['id']} of the data set has 500 tokens")
+
+
+def test_half_of_a_pair_in_a_data_set_is_read_on(ready):
+    told = json.loads(SMALL.read_text(encoding="utf-8"))
+    told["data"][0]["paragraphs"][0]["context"] += " \ud83c"
+    told["data"][0]["paragraphs"][0]["qas"][0]["question"] += " \ud83c"
+    ready.data_sets.add(json.dumps(told).encode(), "halves.json")
+    row = ready.queue.get(ready.run_now(request(data_set="halves")))
+    assert row.status is Status.FINISHED, row.reason
+
+
 def test_another_file_under_a_known_name_gets_a_name_of_its_own(ready):
     first = ready.leaderboard.of_job(ready.run_now(request()))
     changed = json.loads(SMALL.read_text(encoding="utf-8"))

@@ -10,7 +10,8 @@ from prediction_files import silent, weak
 
 from studio.errors import DataError, NotFound
 from studio.reader.comparison import Right, counts
-from studio.reader.leaderboard import HUMAN, OFFICIAL, Entry, Leaderboard, data_set_name
+from studio.reader.data_sets import official_sum
+from studio.reader.leaderboard import HUMAN, Entry, Leaderboard, data_set_name
 from studio.reader.metrics import scores
 from studio.reader.predictions import Predictions
 from studio.reader.squad import Squad, parse_squad, read_squad, squad_json
@@ -158,7 +159,7 @@ def test_a_name_stands_for_one_file(board, small):
 
 
 def test_the_names_of_the_official_files_are_theirs(board, small):
-    with pytest.raises(DataError, match=f"instead of {OFFICIAL['dev-v2.0'][:12]}"):
+    with pytest.raises(DataError, match=f"instead of {official_sum('dev-v2.0')[:12]}"):
         board.submit(replace(ENTRY, data_set="dev-v2.0"), small, silent(small))
 
 
@@ -171,7 +172,7 @@ def test_the_hash_that_was_named_must_be_the_files(board, small):
 
 
 def test_the_official_file_has_the_hash_that_is_known(squad_files):
-    assert read_squad(squad_files / "dev-v2.0.json.gz").sha256 == OFFICIAL["dev-v2.0"]
+    assert read_squad(squad_files / "dev-v2.0.json.gz").sha256 == official_sum("dev-v2.0")
 
 
 def test_names_are_one_line_that_can_be_stored(board, small):

@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import ModelCard
 from prediction_files import silent, weak
 
+from studio.reader.data_sets import official_sum
 from studio.reader.metrics import scores
 from studio.reader.predictions import read_na_probs, read_predictions
 from studio.reader.squad import Squad, read_squad
@@ -97,10 +98,10 @@ def test_the_card_is_what_the_hub_reads(small):
     card = ModelCard(model_card(row))
     assert card.data.model_name == "weak-reader"
     assert card.data.pipeline_tag == "question-answering"
-    assert card.data.datasets == ["squad_v2"]
+    assert card.data.datasets is None, "which would say that it was trained on them"
     for result in card.data.eval_results:
-        assert (result.task_type, result.dataset_type) == ("question-answering", "squad_v2")
-        assert (result.dataset_name, result.dataset_split) == ("small-v2.0", "validation")
+        assert (result.task_type, result.dataset_type) == ("question-answering", "small-v2.0")
+        assert (result.dataset_name, result.dataset_split) == ("small-v2.0", None)
         assert result.dataset_args == {"sha256": small.sha256}
     told = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert told == metrics(model_card(row))
@@ -134,11 +135,18 @@ def test_best_thresholds_of_constant_probabilities_are_not_boasted_of(small):
     }
 
 
-def test_a_set_of_1_1_is_called_squad(small):
-    scored = {"exact": 1.0, "f1": 2.0, "total": 3}
-    card = model_card(row_of(small, silent(small), scores=scored))
-    assert yaml.safe_load(card.split("---\n")[1])["datasets"] == ["squad"]
-    assert index(card)["results"][0]["dataset"]["type"] == "squad"
+@pytest.mark.parametrize(
+    ("name", "hub", "split"),
+    [
+        ("dev-v2.0", "squad_v2", "validation"),
+        ("train-v2.0", "squad_v2", "train"),
+        ("dev-v1.1", "squad", "validation"),
+    ],
+)
+def test_an_official_set_is_called_as_on_the_hub(small, name, hub, split):
+    row = row_of(small, silent(small), data_set=name, data_set_sha256=official_sum(name))
+    dataset = index(model_card(row))["results"][0]["dataset"]
+    assert (dataset["type"], dataset["name"], dataset["split"]) == (hub, name, split)
 
 
 def test_names_break_neither_table_nor_metadata(small):

@@ -93,9 +93,22 @@ def test_a_question_without_room_for_a_passage_is_refused(loaded):
     assert encoder.windows(encoder.tokens("who " * 45), encoder.tokens(TEXT))
 
 
-def test_an_overlap_wider_than_the_window_still_comes_to_an_end(loaded):
-    encoder = Encoder(loaded("bert").tokenizer, 512, max_length=64, overlap=128)
+@pytest.mark.parametrize("overlap", [40, 128])
+def test_of_a_window_at_least_half_is_new_however_long_the_question_is(loaded, overlap):
+    encoder = Encoder(loaded("bert").tokenizer, 512, max_length=64, overlap=overlap)
     tokens = encoder.tokens(PASSAGE)
     windows = encoder.windows(encoder.tokens(QUESTION), tokens)
     assert windows[-1].last == len(tokens)
-    assert all(b.first == a.first + 1 for a, b in pairwise(windows))
+    for a, b in pairwise(windows):
+        assert a.first + (a.last - a.first) // 2 <= b.first <= a.last
+    assert len(windows) <= 2 * len(tokens) / (windows[0].last - windows[0].first)
+
+
+def test_half_of_a_pair_moves_no_place(loaded):
+    encoder = Encoder(loaded("bert").tokenizer, 512)
+    broken = "the old \ud83c bridge"
+    sound = encoder.tokens("the old \ufffd bridge")
+    (many,) = encoder.many([broken])
+    for found in (encoder.tokens(broken), many):
+        assert found.ids.tolist() == sound.ids.tolist()
+        assert broken[found.starts[-1] : found.ends[-1]] == "bridge"

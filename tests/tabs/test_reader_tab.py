@@ -9,14 +9,19 @@ import pytest
 from tiny_readers import TEXT, make_reader
 
 from studio.events import Loading, Progress, Queued, Waiting
+from studio.models.broker import Holder, this_thread
 from studio.reader.answering import Answered, Found
+from studio.reader.breakdown import breakdown, intervals
 from studio.reader.documents import pasted
+from studio.reader.metrics import scores
+from studio.reader.predictions import Predictions
 from studio.reader.squad import read_squad
 from studio.reader_requests import AskRequest, EvaluateRequest
 from tabs import reader
 from tabs.blocks import ask, benchmark
 from tabs.blocks.ask import EXAMPLES, AskHandlers
 from tabs.blocks.benchmark import BenchmarkHandlers, progress_line
+from tabs.blocks.report import report
 
 SMALL = Path(__file__).resolve().parents[1] / "data" / "small-v2.0.json"
 
@@ -71,7 +76,8 @@ def test_a_pasted_text_is_answered(view, asking):
 
 def test_a_dropped_file_is_answered(view, asking, tmp_path):
     (tmp_path / "a.txt").write_text(TEXT)
-    document, box = asking.read_file(str(tmp_path / "a.txt"))
+    (before, _), (document, box) = asking.read_file(str(tmp_path / "a.txt"))
+    assert before is None, "while a file is read nothing is answered from the one before"
     assert (box.value, box.interactive) == (TEXT, False)
     *_, shown = asking.ask(asked(view, "Who built the old bridge?", "", document))
     assert "at-passage" in shown
@@ -87,22 +93,38 @@ def test_what_cannot_be_asked_is_told(view, asking, question, text, reason):
         list(asking.ask(asked(view, question, text)))
 
 
+def test_a_question_does_not_wait_for_hours(view, asking, ready, monkeypatch):
+    monkeypatch.setattr(ask, "PATIENCE", 0.1)
+    broker = ready.engine.broker
+    number = broker.take(Holder("a training", "", this_thread()), alone=True)
+    told = []
+    with pytest.raises(gr.Error, match="taken by a training; ask again when that has ended"):
+        told.extend(asking.ask(asked(view, "Who built the old bridge?", TEXT)))
+    assert "Waits until a training has ended" in told[0]
+    broker.give_back(number)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [("a.exe", b"MZ", "ending"), ("a.pdf", b"no pdf", "PDF"), ("a.txt", b"", "empty")],
 )
 def test_what_cannot_be_read_is_told(asking, tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
+    updates = []
     with pytest.raises(gr.Error, match=reason):
-        asking.read_file(str(tmp_path / name))
+        updates.extend(asking.read_file(str(tmp_path / name)))
+    document, box = updates[-1]
+    assert document is None, "the file before it is not asked on"
+    assert box.interactive
 
 
 def test_an_example_fills_text_and_question(asking):
     texts = [text for _, text, questions in EXAMPLES for _ in questions]
     for number, expected in enumerate(texts):
         event = gr.SelectData(None, {"index": number, "value": ""})
-        text, question, *_ = asking.example(event)
-        assert text == expected
+        box, question, file, document = asking.example(event)
+        assert (box.value, box.interactive) == (expected, True)
+        assert (file, document) == (None, None)
         assert question.endswith("?")
 
 
@@ -183,6 +205,17 @@ def test_an_official_predictions_file_is_scored(view, scoring, ready, tmp_path):
         scoring.score_file(given | {panel.predictions: None})
 
 
+def test_odds_in_the_place_of_probabilities_are_drawn_as_far_as_they_go():
+    squad = read_squad(SMALL)
+    ids = [each.question.id for each in squad.asked()]
+    odds = {key: number - 10.0 for number, key in enumerate(ids)}
+    scored = scores(squad, Predictions(dict.fromkeys(ids, "a"), odds), 0.0)
+    shown = report(scored, intervals(scored), breakdown(squad, scored), None)
+    _, _, plot = shown.partition("Score by the threshold")
+    for tick in ("-10", "0", "10", "20"):
+        assert f">{tick}</text>" in plot.partition("</svg>")[0]
+
+
 def test_an_uploaded_data_set_is_chosen(scoring, ready, tmp_path):
     (tmp_path / "mine.json").write_bytes(SMALL.read_bytes() + b" ")
     update = scoring.add(str(tmp_path / "mine.json"))
@@ -199,6 +232,12 @@ def test_a_stopped_evaluation_shows_no_report(view, scoring, ready):
     updates = list(scoring.follow(job_id))
     assert not [update for update in updates if view.benchmark.report in update]
     assert updates[-1][view.benchmark.progress] == ""
+    assert ready.queue.get(job_id).status == "cancelled"
+
+
+def test_a_download_can_be_stopped(view, scoring, ready):
+    job_id = scoring.fetch("train-v2.0")
+    scoring.stop()
     assert ready.queue.get(job_id).status == "cancelled"
 
 

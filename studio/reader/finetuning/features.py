@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.errors import DataError, from_os_error
+from studio.errors import DataError, RequestError, from_os_error
 from studio.reader.squad import Answer, Asked, Squad
-from studio.reader.windows import Encoder, Tokens, Window
+from studio.reader.windows import Encoder, Tokens, Window, refuse_long
 
 if TYPE_CHECKING:
     import pyarrow
@@ -91,7 +91,8 @@ class Features:
 def features(squad: Squad, encoder: Encoder, tokenizer: str, folder: Path) -> Features:
     """The windows of a data set, from the folder when they are there.
 
-    tokenizer: its hash. Raises DataError when the data set has no question.
+    tokenizer: its hash. Raises DataError when the data set has no question, or one without room
+    for a passage.
     """
     told = [_FORM, squad.sha256, tokenizer, encoder.max_length, encoder.overlap]
     name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
@@ -182,9 +183,13 @@ def _table(asked: list[tuple[int, Asked]], encoder: Encoder) -> "pyarrow.Table":
     for (place, each), question in zip(asked, texts, strict=True):
         passage = passages[each.place[:2]]
         answer = each.question.answers[0] if each.question.answers else None
-        for window in encoder.windows(question, passage):
-            windows.append(window)
-            rows.append((*labels(window, passage, answer), place))
+        try:
+            cut = encoder.windows(question, passage)
+        except RequestError:
+            refuse_long(encoder, [each])
+            raise
+        windows += cut
+        rows += [(*labels(window, passage, answer), place) for window in cut]
     lengths = np.array([len(window) for window in windows], np.int32)
     cuts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     start, end, question_places = np.array(rows, np.int32).reshape(-1, 3).T

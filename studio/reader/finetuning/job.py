@@ -134,9 +134,9 @@ class Finetuning:
         return name
 
     def _run(self, request: FinetuneRequest, options: Options) -> Path:
-        facts = [path.stat() for path in (options.train, options.dev) if path is not None]
-        stamps = [(each.st_size, each.st_mtime_ns) for each in facts]
-        told = json.dumps([options.model_dump(mode="json"), stamps, request.processes])
+        # By what they hold, so that a file that was deleted and added again is the same.
+        sums = [self._data_sets.sha256(name) for name in (request.train, request.dev) if name]
+        told = json.dumps([options.model_dump(mode="json"), sums, request.processes])
         return self._runs / f"{request.name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def _place(self, request: FinetuneRequest) -> Path:

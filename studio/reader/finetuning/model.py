@@ -43,16 +43,20 @@ def load(
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        config = transformers.AutoConfig.from_pretrained(base)
+        config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
         for share, names in ((dropout, _HIDDEN), (attention_dropout, _ATTENTION)):
             for name in names:
                 if share is not None and hasattr(config, name):
                     setattr(config, name, share)
         torch.manual_seed(seed)
         model = transformers.AutoModelForQuestionAnswering.from_pretrained(
-            base, config=config, use_safetensors=True, dtype=torch.float32
+            base,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         first = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelError(

@@ -183,8 +183,10 @@ def _score(dev: "Squad", questions: int, encoder: "Encoder", tokenizer: Any) -> 
     from studio.reader.evaluation import evenly, quick_scores
     from studio.reader.finetuning.features import takes_types
     from studio.reader.reading import Reader
+    from studio.reader.windows import refuse_long
 
     asked = evenly(dev, questions)
+    refuse_long(encoder, asked)  # now, and not after an epoch
 
     def score(model: Any) -> dict[str, float]:
         return quick_scores(Reader(model, encoder, takes_types=takes_types(tokenizer)), asked)

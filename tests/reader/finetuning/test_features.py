@@ -14,7 +14,7 @@ from studio.reader.squad import Squad, parse_squad, read_squad
 from studio.reader.windows import Encoder
 
 SMALL = Path(__file__).resolve().parents[2] / "data" / "small-v2.0.json"
-MAX_LENGTH, OVERLAP = 96, 24
+MAX_LENGTH, OVERLAP = 128, 24
 
 
 def of_run_qa(squad: Squad, tokenizer) -> list[tuple[list[int], list, int, int]]:
@@ -109,3 +109,11 @@ def test_data_without_a_question_is_refused(loaded, tmp_path):
     with pytest.raises(DataError, match="has no question"):
         features(empty, encoder, "any", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_without_room_is_refused_with_its_id(loaded, tmp_path):
+    told = json.loads(SMALL.read_text(encoding="utf-8"))
+    told["data"][0]["paragraphs"][0]["qas"][0] |= {"question": "who " * 400, "id": "long"}
+    squad = parse_squad(json.dumps(told).encode(), "long.json")
+    with pytest.raises(DataError, match=r"^Question long of the data set has 400 tokens"):
+        features(squad, Encoder(loaded.tokenizer, loaded.longest), "any", tmp_path)

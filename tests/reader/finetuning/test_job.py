@@ -136,6 +136,10 @@ def test_a_cancelled_training_can_be_gone_on_with(services):
     assert followed(services, job)[-1] == Stopped(status="cancelled")
     assert children(services.settings.data_dir) == []
 
+    # The same file is the same data, also after somebody deleted it and added it again.
+    content = services.data_sets.path("town").read_bytes()
+    services.data_sets.remove("town")
+    assert services.data_sets.add(content, "town.json") == "town"
     again = services.queue.submit(long)
     for event in services.queue.follow(again, heartbeat=SECONDS):
         assert event is not None

@@ -74,6 +74,18 @@ def test_what_is_no_encoder_is_refused_in_words(tmp_path):
         load("nobody/nothing", 0)
 
 
+def test_code_of_a_base_is_neither_run_nor_asked_for(tmp_path, capsys):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (folder / "config.json").write_text(json.dumps(own))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    with pytest.raises(ModelError, match="cannot be fine-tuned"):
+        load(str(folder), 0)
+    assert not (tmp_path / "run").exists()
+    assert "Do you wish to run" not in capsys.readouterr().out
+
+
 def test_the_rate_rises_and_falls_linearly():
     found = [factor(step, 10, 0.2) for step in range(10)]
     assert found == pytest.approx([0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
