@@ -149,7 +149,10 @@ def test_a_load_does_not_wait_for_room(
 
 def test_a_model_in_use_stays(library: Library, services: Services, mine: str) -> None:
     with services.engine.models.borrow(ModelSpec("diffusion", mine)):
-        for act in (lambda: library.unload(mine), lambda: library.throw_away("model", mine)):
+        for act in (
+            lambda: library.unload("model", mine),
+            lambda: library.throw_away("model", mine),
+        ):
             with pytest.raises(ModelError, match="in use by a running job"):
                 act()
     assert services.catalogue.usable(mine)
