@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from studio.reader.answerability import Answerability, read_answerability, write_answerability
+from studio.models.readers import load_reader
+from studio.reader.answerability import Answerability, write_answerability
 from studio.reader.evaluation import Predicted, calibrated, evenly, predicted
 from studio.reader.metrics import scores
 from studio.reader.predictions import Predictions
-from studio.reader.reading import Reader
+from studio.reader.reading import reader_of
 from studio.reader.squad import Article, Asked, Paragraph, Squad, read_squad
-from studio.reader.windows import Encoder
 from training.reader.workshop import workshop
 
 SCORES = "scores.json"
@@ -25,7 +25,7 @@ def evaluate(folder: Path, dev: Path | None, questions: int) -> dict[str, Any]:
 
     dev: a SQuAD file, only to be reported. questions: so many of it, 0 for all.
     """
-    reader = reader_in(folder)
+    reader = reader_of(load_reader(folder), folder.name)
     held = list(read_squad(workshop() / "held-out.json").asked())
     found = predicted(reader, held)
     sure = reader.answerability = calibrated(held, found)
@@ -46,16 +46,6 @@ def again(found: Predicted, sure: Answerability) -> Predicted:
     probs = zip(found.na_probs, found.margins, strict=True)
     na_probs = {key: sure.no_answer(float(margin)) for key, margin in probs}
     return Predicted(found.texts, na_probs, found.margins, found.seconds)
-
-
-def reader_in(folder: Path) -> Reader:
-    """The reader of a folder, in float32 on the CPU."""
-    from studio.reader.finetuning.model import load, longest
-
-    network, tokenizer = load(str(folder), seed=0)
-    network.eval()
-    encoder = Encoder(tokenizer, longest(network.config, tokenizer))
-    return Reader(network, encoder, read_answerability(folder), folder.name)
 
 
 def official(asked: Sequence[Asked], found: Predicted, sure: Answerability) -> dict[str, float]:

@@ -13,9 +13,10 @@ RECIPES: dict[str, dict[str, object]] = {
         "warmup": 0.08, "dropout": 0.0, "batch_size": 16, "evaluate_every": 400,
         "dev_questions": 600,
     },
+    # After "short": all that is of use, twice.
     "long": {
-        "epochs": 2.0, "learning_rate": 1.2e-4, "layer_decay": 0.9, "head_rate": 5.0,
-        "warmup": 0.06, "dropout": 0.0, "batch_size": 16, "evaluate_every": 1000,
+        "epochs": 2.0, "learning_rate": 1e-4, "layer_decay": 0.9, "head_rate": 1.0,
+        "warmup": 0.03, "dropout": 0.0, "batch_size": 16, "evaluate_every": 1000,
         "dev_questions": 800,
     },
 }  # fmt: skip
