@@ -1,6 +1,7 @@
 """Evaluations as jobs: what a reader earns on a data set, kept on the leaderboard."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,17 @@ def test_calibration_makes_probabilities_of_margins(tiny):
         squad, Predictions(after.texts, after.na_probs), reader.answerability.threshold
     ).official()
     assert chosen["f1"] == pytest.approx(chosen["best_f1"])
+
+
+def test_a_passage_without_a_span_does_not_spoil_the_calibration(tiny):
+    reader = reader_of(load_reader(tiny), "tiny")
+    asked = list(read_squad(SMALL).asked())
+    found = predicted(reader, asked)
+    expected = calibrated(asked, found)
+    margins = found.margins.copy()
+    margins[int(np.argmax(margins))] = np.inf
+    again = calibrated(asked, replace(found, margins=margins))
+    assert again.temperature == pytest.approx(expected.temperature, rel=0.5)
 
 
 def test_quick_scores_are_the_official_best_ones(tiny):
