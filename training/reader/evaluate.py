@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from studio.reader.answerability import Answerability, read_answerability, write_answerability
+from studio.models.readers import load_reader
+from studio.reader.answerability import Answerability, write_answerability
 from studio.reader.evaluation import Predicted, calibrated, evenly, predicted
 from studio.reader.metrics import scores
 from studio.reader.predictions import Predictions
-from studio.reader.reading import Reader
+from studio.reader.reading import Reader, reader_of
 from studio.reader.squad import Article, Asked, Paragraph, Squad, read_squad
-from studio.reader.windows import Encoder
 from training.reader.workshop import workshop
 
 SCORES = "scores.json"
@@ -50,12 +50,7 @@ def again(found: Predicted, sure: Answerability) -> Predicted:
 
 def reader_in(folder: Path) -> Reader:
     """The reader of a folder, in float32 on the CPU."""
-    from studio.reader.finetuning.model import load, longest
-
-    network, tokenizer = load(str(folder), seed=0)
-    network.eval()
-    encoder = Encoder(tokenizer, longest(network.config, tokenizer))
-    return Reader(network, encoder, read_answerability(folder), folder.name)
+    return reader_of(load_reader(folder), folder.name)
 
 
 def official(asked: Sequence[Asked], found: Predicted, sure: Answerability) -> dict[str, float]:
