@@ -119,6 +119,23 @@ def test_a_stop_ends_the_reading_between_two_batches(ready, monkeypatch):
     assert ready.leaderboard.of_job(job_id) is None
 
 
+def test_a_reader_that_is_deleted_while_it_reads_is_scored_all_the_same(
+    ready, settings, monkeypatch
+):
+    job_id = ready.queue.submit(request(), runner="nobody")
+    revision = ready.readers.sha256(ready.readers.get("tiny"))
+    link = settings.data_dir / "models" / "readers" / "tiny"
+
+    def tell(self, event):
+        if isinstance(event, Progress):
+            link.unlink(missing_ok=True)
+
+    monkeypatch.setattr(JobContext, "emit", tell)
+    assert ready.scorer.runner.run(ready.queue.get(job_id)) is Status.FINISHED
+    assert not link.exists()
+    assert ready.leaderboard.of_job(job_id).revision == revision
+
+
 def test_what_cannot_be_evaluated_is_refused_at_once(ready):
     with pytest.raises(NotFound, match=r"no data set 'other'; there are: small-v2\.0"):
         ready.queue.submit(request(data_set="other"))
