@@ -59,11 +59,15 @@ def fitted(margins: np.ndarray, answerable: np.ndarray, scores: np.ndarray) -> A
     if absent.all() or not absent.any():
         raise ValueError("calibration needs questions with and without answers")
     scale = float(np.std(margins)) or 1.0
+    # Platt's targets (section 2.2): without them a few questions that margins divide without a
+    # fault would make every probability 0 or 1.
+    without, with_one = int(absent.sum()), int((~absent).sum())
+    targets = np.where(absent, (without + 1) / (without + 2), 1 / (with_one + 2))
 
     def loss(parameters: np.ndarray) -> float:
         # The logarithm of the temperature, which must stay positive.
         logits = (margins - parameters[1]) / math.exp(parameters[0])
-        return float(np.mean(np.logaddexp(0, logits) - absent * logits))
+        return float(np.mean(np.logaddexp(0, logits) - targets * logits))
 
     found = minimize(loss, np.array([math.log(scale), 0.0]), method="Nelder-Mead")
     temperature, offset = math.exp(found.x[0]), float(found.x[1])

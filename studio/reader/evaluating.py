@@ -51,6 +51,8 @@ class Evaluating:
         squad = self._data_sets.get(request.data_set)
         spec = self._answering.spec(request.reader, request.precision)
         with context.borrow(spec) as loaded:
+            # Now, for the reader may be deleted or made anew while it reads.
+            revision = self._shelf.sha256(self._shelf.get(request.reader))
             reader = reader_of(loaded, request.reader)
             found = predicted(
                 reader,
@@ -66,13 +68,14 @@ class Evaluating:
             "overlap": reader.encoder.overlap,
             "calibrated": reader.is_calibrated,
         }
-        self.submit(request, squad, found, settings)
+        self._submit(request, squad, found, revision, settings)
 
-    def submit(
+    def _submit(
         self,
         request: EvaluateRequest,
         squad: Squad,
         found: Predicted,
+        revision: str,
         settings: Mapping[str, object],
     ) -> SubmissionRow:
         """Hand a reader's predictions to the leaderboard; request: a completed one."""
@@ -80,7 +83,7 @@ class Evaluating:
         entry = Entry(
             request.reader,
             name,
-            revision=self._shelf.sha256(self._shelf.get(request.reader)),
+            revision=revision,
             who=request.who,
             settings=settings,
             seconds=found.seconds,

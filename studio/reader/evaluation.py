@@ -86,7 +86,11 @@ def calibrated(asked: Sequence[Asked], found: Predicted) -> Answerability:
         for each in asked
     ]
     answerable = np.array([each.question.has_answer for each in asked])
-    return fitted(np.clip(found.margins, -1e6, 1e6), answerable, np.array(scores))
+    # A passage without any span is as unlike the others as the most unlike of them, and no more:
+    # one alone would draw the whole fit to itself.
+    finite = found.margins[np.isfinite(found.margins)]
+    margins = np.minimum(found.margins, finite.max() if len(finite) else 0.0)
+    return fitted(margins, answerable, np.array(scores))
 
 
 def reliability_of(asked: Sequence[Asked], na_probs: dict[str, float]) -> Reliability:

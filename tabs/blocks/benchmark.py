@@ -246,7 +246,8 @@ def progress_line(event: object) -> str:
         share = event.fraction
         left = event.seconds_left
         rest = f" · {_left(left)} left" if left is not None else ""
-        words = f"{event.label.capitalize()}: {event.step:,} of {event.steps:,} {event.unit}s{rest}"
+        unit = event.unit if event.unit.isupper() else f"{event.unit}s"  # of MB there is no plural
+        words = f"{event.label.capitalize()}: {event.step:,} of {event.steps:,} {unit}{rest}"
     elif isinstance(event, Loading):
         words = f"Loads {event.model} …"
     elif isinstance(event, Queued):

@@ -35,6 +35,14 @@ def test_temperature_and_offset_are_found_again():
     assert found.offset == pytest.approx(TRUE.offset, abs=0.15)
 
 
+def test_a_few_questions_that_are_told_apart_without_a_fault_make_no_certainty():
+    margins = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
+    found = fitted(margins, margins < 0, np.ones(6))
+    assert 0.1 < found.temperature < 10
+    assert 0.6 < found.no_answer(3.0) < 0.99
+    assert 0.3 < found.threshold < 0.7
+
+
 def test_fitted_probabilities_are_reliable_on_other_questions():
     found = fitted(*drawn(20_000))
     margins, answerable, _ = drawn(20_000, seed=1)

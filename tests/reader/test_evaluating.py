@@ -1,6 +1,7 @@
 """Evaluations as jobs: what a reader earns on a data set, kept on the leaderboard."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,23 @@ def test_a_stop_ends_the_reading_between_two_batches(ready, monkeypatch):
     assert ready.leaderboard.of_job(job_id) is None
 
 
+def test_a_reader_that_is_deleted_while_it_reads_is_scored_all_the_same(
+    ready, settings, monkeypatch
+):
+    job_id = ready.queue.submit(request(), runner="nobody")
+    revision = ready.readers.sha256(ready.readers.get("tiny"))
+    link = settings.data_dir / "models" / "readers" / "tiny"
+
+    def tell(self, event):
+        if isinstance(event, Progress):
+            link.unlink(missing_ok=True)
+
+    monkeypatch.setattr(JobContext, "emit", tell)
+    assert ready.scorer.runner.run(ready.queue.get(job_id)) is Status.FINISHED
+    assert not link.exists()
+    assert ready.leaderboard.of_job(job_id).revision == revision
+
+
 def test_what_cannot_be_evaluated_is_refused_at_once(ready):
     with pytest.raises(NotFound, match=r"no data set 'other'; there are: small-v2\.0"):
         ready.queue.submit(request(data_set="other"))
@@ -170,6 +188,17 @@ def test_calibration_makes_probabilities_of_margins(tiny):
         squad, Predictions(after.texts, after.na_probs), reader.answerability.threshold
     ).official()
     assert chosen["f1"] == pytest.approx(chosen["best_f1"])
+
+
+def test_a_passage_without_a_span_does_not_spoil_the_calibration(tiny):
+    reader = reader_of(load_reader(tiny), "tiny")
+    asked = list(read_squad(SMALL).asked())
+    found = predicted(reader, asked)
+    expected = calibrated(asked, found)
+    margins = found.margins.copy()
+    margins[int(np.argmax(margins))] = np.inf
+    again = calibrated(asked, replace(found, margins=margins))
+    assert again.temperature == pytest.approx(expected.temperature, rel=0.5)
 
 
 def test_quick_scores_are_the_official_best_ones(tiny):

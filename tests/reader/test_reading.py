@@ -41,7 +41,7 @@ def reader(folders):
     return reader_of(load_reader(folders("bert")), "bert")
 
 
-def plain(loaded, pair, max_length=128, stride=40, n=20, longest=30):
+def plain(loaded, pair, max_length=192, stride=40, n=20, longest=30):
     """utils_qa.py's way in few words: window by window, padded, all starts by all ends."""
     tokenizer = loaded.tokenizer
     made = tokenizer(
@@ -81,7 +81,7 @@ def plain(loaded, pair, max_length=128, stride=40, n=20, longest=30):
 def test_readings_are_those_of_a_plain_loop(folders, architecture):
     loaded = load_reader(folders(architecture))
     made = reader_of(loaded, architecture)
-    made.encoder.max_length, made.encoder.overlap = 128, 40
+    made.encoder.max_length, made.encoder.overlap = 192, 40
     pairs = [pair for pair in PAIRS if pair.passage is not PASSAGES[3]]
     for pair, reading in zip(pairs, made.read(pairs), strict=True):
         best, null = plain(loaded, pair)

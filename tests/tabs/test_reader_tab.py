@@ -247,6 +247,8 @@ def test_progress_is_told_in_words():
     )
     assert "Reading: 50 of 100 questions · 5 min left" in progress_line(half)
     assert "width:50.0%" in progress_line(half)
+    fetched = half.model_copy(update={"label": "download", "unit": "MB"})
+    assert "Download: 50 of 100 MB ·" in progress_line(fetched)
     assert "place 3" in progress_line(Queued(position=3))
     assert "a training" in progress_line(Waiting(holder="a training"))
     assert "Loads" in progress_line(Loading(model="m"))

@@ -1,18 +1,29 @@
 """The stages of the embedded reader: what its sets are made of, and the card of an export."""
 
 import json
+import shutil
 from pathlib import Path
 from random import Random
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_readers import make_reader
 
+from studio.models.readers import load_reader
+from studio.reader.answerability import Answerability
+from studio.reader.evaluation import predicted
 from studio.reader.finetuning.options import Options
+from studio.reader.metrics import scores
+from studio.reader.predictions import Predictions
+from studio.reader.reading import reader_of
 from studio.reader.squad import Answer, Article, Paragraph, Question, Squad, read_squad, squad_json
 from training.reader import data
-from training.reader.export import card
+from training.reader.export import card, export
 from training.reader.passages import cut, joined
 from training.reader.sources import source
 
+SMALL = Path(__file__).resolve().parents[1] / "data" / "small-v2.0.json"
 CONTEXT = "Ole built a mill in 1900. It burnt down. Ida built it again in 1910, out of stone."
 
 
@@ -106,10 +117,35 @@ def test_sets_are_made_apart_and_whole(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_card_tells_all_scores_and_what_it_was_not_trained_on() -> None:
     keys = ("exact", "f1", "HasAns_f1", "NoAns_f1", "best_f1")
-    scores = {key: 60.0 + place for place, key in enumerate(keys)}
-    told = {"dev": scores, "held_out": {key: value + 10 for key, value in scores.items()}}
+    dev = {key: 60.0 + place for place, key in enumerate(keys)}
+    told = {"dev": dev, "held_out": {key: value + 10 for key, value in dev.items()}}
     text = card("minilm-reader", told, Options(base="x", train=Path("short.json"), epochs=1.0))
     assert "not trained on SQuAD 2.0 train" in text
     assert "| **dev-v2.0** | 60.00 | 61.00 | 62.00 | 63.00 | 64.00 |" in text
     assert "| 70.00 | 71.00 | 72.00 | 73.00 | 74.00 |" in text
     assert "$" not in text
+
+
+def test_a_run_is_scored_and_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("READER_WORKSHOP", str(tmp_path))
+    run = tmp_path / "runs" / "tiny"
+    make_reader(run / "best")
+    Options(base="x", train=Path("short.json"), epochs=1.0).write(run)
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    for name in ("model.safetensors", "LICENSE", "NOTICE"):
+        (encoder / name).write_text(name)
+    shutil.copy(SMALL, tmp_path / "held-out.json")
+    folder = tmp_path / "exported"
+    export("tiny", folder, SMALL)
+    reader = reader_of(load_reader(folder), "exported")
+    told = json.loads((folder / "scores.json").read_text())
+    assert reader.answerability == Answerability(**told["answerability"])
+    squad = read_squad(SMALL)
+    found = predicted(reader, list(squad.asked()))
+    made = Predictions(found.texts, found.na_probs)
+    assert told["dev"] == scores(squad, made, reader.answerability.threshold).official()
+    assert f"| **dev-v2.0** | {told['dev']['exact']:.2f} |" in (folder / "README.md").read_text()
+    assert (folder / "LICENSE").read_text() == "LICENSE"
+    weights = load_file(folder / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}

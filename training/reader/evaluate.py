@@ -13,7 +13,7 @@ from studio.reader.answerability import Answerability, write_answerability
 from studio.reader.evaluation import Predicted, calibrated, evenly, predicted
 from studio.reader.metrics import scores
 from studio.reader.predictions import Predictions
-from studio.reader.reading import reader_of
+from studio.reader.reading import Reader, reader_of
 from studio.reader.squad import Article, Asked, Paragraph, Squad, read_squad
 from training.reader.workshop import workshop
 
@@ -25,7 +25,7 @@ def evaluate(folder: Path, dev: Path | None, questions: int) -> dict[str, Any]:
 
     dev: a SQuAD file, only to be reported. questions: so many of it, 0 for all.
     """
-    reader = reader_of(load_reader(folder), folder.name)
+    reader = reader_in(folder)
     held = list(read_squad(workshop() / "held-out.json").asked())
     found = predicted(reader, held)
     sure = reader.answerability = calibrated(held, found)
@@ -46,6 +46,11 @@ def again(found: Predicted, sure: Answerability) -> Predicted:
     probs = zip(found.na_probs, found.margins, strict=True)
     na_probs = {key: sure.no_answer(float(margin)) for key, margin in probs}
     return Predicted(found.texts, na_probs, found.margins, found.seconds)
+
+
+def reader_in(folder: Path) -> Reader:
+    """The reader of a folder, in float32 on the CPU."""
+    return reader_of(load_reader(folder), folder.name)
 
 
 def official(asked: Sequence[Asked], found: Predicted, sure: Answerability) -> dict[str, float]:
