@@ -44,7 +44,7 @@ class Portions:
 
 SETS = {
     "short": Portions(),
-    "long": Portions(cut=0.6, most=450, qamr=6, reviews=1),
+    "long": Portions(cut=0.6, most=450, qamr=6, reviews=1, unanswerable=0.5),
 }
 
 

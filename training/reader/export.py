@@ -26,6 +26,7 @@ def export(name: str, folder: Path, dev: Path) -> None:
     tensors = load_file(best / "model.safetensors")
     half = {key: each.to(torch.float16).contiguous() for key, each in tensors.items()}
     save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # which safetensors makes for its owner alone
     size = (folder / "model.safetensors").stat().st_size
     if size > MOST_BYTES:
         raise SystemExit(f"The weights have {size:,} bytes; at most {MOST_BYTES:,} ship.")

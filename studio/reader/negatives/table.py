@@ -36,17 +36,17 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 
 MIX: Mapping[str, float] = MappingProxyType(
     {
-        "elsewhere": 0.16,
-        "without": 0.12,
+        "elsewhere": 0.14,
+        "without": 0.1,
         "told": 0.12,
         "name": 0.16,
         "date": 0.05,
         "number": 0.04,
-        "opposite": 0.08,
-        "exclusion": 0.03,
-        "negation": 0.07,
-        "condition": 0.06,
-        "word": 0.08,
+        "opposite": 0.09,
+        "exclusion": 0.04,
+        "negation": 0.06,
+        "condition": 0.05,
+        "word": 0.12,
         "asked": 0.03,
     }
 )
