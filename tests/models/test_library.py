@@ -69,7 +69,9 @@ def put(root: Path, name: str, tensors: dict[str, torch.Tensor] | None = None) -
 # --- what there is --------------------------------------------------------------------------------
 
 
-def test_everything_is_listed_by_what_it_is(library: Library, root: Path, embedded_id: str) -> None:
+def test_everything_is_listed_by_what_it_is(
+    library: Library, services: Services, root: Path, embedded_id: str
+) -> None:
     put(root, "odd/place/style")
     put(root, "word", {"emb_params": torch.zeros(2, 1024)})
     put(root, "upscalers/sharp", {"body.0.weight": torch.zeros(2)})
@@ -79,6 +81,7 @@ def test_everything_is_listed_by_what_it_is(library: Library, root: Path, embedd
     found = {(item.kind, item.id): item for item in library.items()}
     assert set(found) == {
         ("model", embedded_id),
+        ("reader", services.readers.get("").id),
         ("model", "old"),
         ("model", "cut"),
         ("LoRA", "odd/place/style.safetensors"),
@@ -267,7 +270,7 @@ def test_what_is_thrown_away_comes_back_with_all_that_belongs_to_it(
     (root / "deep" / "styles.json").write_text("not its own")
     key = library.throw_away("LoRA", "deep/style.safetensors")
     assert [path.name for path in (root / "deep").iterdir()] == ["styles.json"]
-    assert [item.kind for item in library.items()] == ["model"]
+    assert [item.kind for item in library.items() if not item.embedded] == []
     (entry,) = library.thrown_away()
     assert (entry.key, entry.title, entry.place) == (key, "style", "deep/style.safetensors")
     library.take_back(key)
