@@ -99,36 +99,34 @@ def build(services: Services, reader: gr.Dropdown) -> Ask:
                 elem_id="at-reader-question",
             )
             ask = gr.Button("Ask", variant="primary", elem_id="at-reader-run")
+        with gr.Column(min_width=0, elem_classes="at-result"):
+            answer = gr.HTML(_EMPTY, padding=False, elem_id="at-reader-answer")
+        with gr.Column(min_width=0, elem_classes="at-settings"):
             examples = gr.Dataset(
                 components=["textbox"],
                 samples=[[question] for _, _, all_ in EXAMPLES for question in all_],
                 label="Try one",
                 elem_id="at-reader-examples",
             )
-        with gr.Column(min_width=0, elem_classes="at-result"):
-            answer = gr.HTML(_EMPTY, padding=False, elem_id="at-reader-answer")
-        with (
-            gr.Column(min_width=0, elem_classes="at-settings"),
-            gr.Accordion("How to read", open=False),
-        ):
-            fields["threshold"] = _slider(
-                "threshold",
-                _threshold(services, reader.value),
-                0.01,
-                label='"No answer" above',
-                info="Probability; each reader has its own",
-            )
-            fields["answers"] = _slider("answers", 5, 1, label="Answers to show")
-            fields["longest"] = _slider("longest", 30, 1, label="Longest answer (tokens)")
-            fields["passages"] = _slider(
-                "passages", 12, 1, info="Of a long text, how many are read", label="Passages"
-            )
-            fields["precision"] = gr.Dropdown(
-                [each.value for each in Precision],
-                value=Precision.AUTO.value,
-                label="Precision",
-                info="auto: 8 bits on a CPU, the device's own elsewhere",
-            )
+            with gr.Accordion("How to read", open=False):
+                fields["threshold"] = _slider(
+                    "threshold",
+                    _threshold(services, reader.value),
+                    0.01,
+                    label='"No answer" above',
+                    info="Probability; each reader has its own",
+                )
+                fields["answers"] = _slider("answers", 5, 1, label="Answers to show")
+                fields["longest"] = _slider("longest", 30, 1, label="Longest answer (tokens)")
+                fields["passages"] = _slider(
+                    "passages", 12, 1, info="Of a long text, how many are read", label="Passages"
+                )
+                fields["precision"] = gr.Dropdown(
+                    [each.value for each in Precision],
+                    value=Precision.AUTO.value,
+                    label="Precision",
+                    info="auto: 8 bits on a CPU, the device's own elsewhere",
+                )
     return Ask(Form(AskRequest, fields), text, file, ask, examples, answer, gr.State(None))
 
 

@@ -141,14 +141,13 @@ def shoot_models(browser: Browser, server: LiveServer) -> None:
 
 
 def shoot_reading(browser: Browser, server: LiveServer) -> None:
-    """An answer in its passage, wide and on a phone, and a reader's scores."""
-    for name, size, scheme in (("reader", WIDE, "light"), ("reader-phone", PHONE, "dark")):
-        studio = opened(browser, server, size, scheme)
-        studio.tab("Reader")
-        studio.page.locator("#at-reader-examples button").first.click()
-        expect(studio.page.locator(".at-answer")).to_be_visible(timeout=60_000)
-        shoot(studio, name)
-        studio.page.context.close()
+    """An answer in its passage, and a reader's scores."""
+    studio = opened(browser, server, WIDE)
+    studio.tab("Reader")
+    studio.page.locator("#at-reader-examples button").first.click()
+    expect(studio.page.locator(".at-answer")).to_be_visible(timeout=60_000)
+    shoot(studio, "reader")
+    studio.page.context.close()
     studio = opened(browser, server, WIDE)
     studio.tab("Reader")
     page = studio.page

@@ -54,6 +54,7 @@ def test_rows_by_kind_and_words(tab, root, services):
         "<b>",
         "ink wash",
         "oil",
+        services.readers.get("").id,
     ]
     assert everything[0]["standard"]
     assert [row["title"] for row in tab.listed("WASH diffusion", "LoRA", None)["items"]] == [
@@ -69,7 +70,7 @@ def test_of_very_many_rows_the_first_are_shown(tab, root, monkeypatch):
         put(root, name)
     shown = tab.listed("", "", None)
     assert len(shown["items"]) == 2
-    assert shown["more"] == "3 more; search to see them."
+    assert shown["more"] == "4 more; search to see them."
 
 
 def test_what_is_known_of_a_model(tab, view, services, embedded_id):
