@@ -20,9 +20,11 @@ ReaderId = Annotated[str, Field(max_length=300)]
 
 
 class Precision(StrEnum):
-    """Number format of a reader: the fastest that fits, as its weights are, or 8 bits on a CPU."""
+    """Number format of a reader: as its weights are, or linear layers of 8 bits, on a CPU.
 
-    AUTO = "auto"
+    The latter is faster and loses some right answers.
+    """
+
     FULL = "full"
     INT8 = "int8"
 
@@ -41,7 +43,7 @@ class AskRequest(Request):
     longest: int = Field(30, ge=1, le=200)
     passages: int = Field(12, ge=1, le=100)
     threshold: float | None = Field(None, ge=0, le=1)
-    precision: Precision = Precision.AUTO
+    precision: Precision = Precision.FULL
 
     @field_validator("question", mode="before")
     @classmethod
@@ -64,7 +66,7 @@ class EvaluateRequest(Request):
     kind: Literal["evaluate-reader"] = "evaluate-reader"
     data_set: DataSetName
     reader: ReaderId = ""
-    precision: Precision = Precision.AUTO
+    precision: Precision = Precision.FULL
     longest: int = Field(30, ge=1, le=200)
     threshold: float | None = Field(None, ge=0, le=1)
     who: str = Field("", max_length=100)

@@ -10,6 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+_LARGEST = 63
+"""Of a rounded weight. Where a processor adds two products in 16 bits (AVX2), either weights or
+inputs may have but 7 bits; inputs have the larger tails: of margins between answer and "no answer"
+the root mean square error was 0.63 so, and 1.24 the other way (MiniLM, 160 questions)."""
+
 
 class Int8Linear(nn.Module):
     """A linear layer with rounded weights, on a CPU only."""
@@ -17,7 +22,7 @@ class Int8Linear(nn.Module):
     def __init__(self, layer: nn.Linear):
         super().__init__()
         weight = layer.weight.detach().float()
-        scales = (weight.abs().amax(dim=1) / 127).clamp_min(1e-12)
+        scales = (weight.abs().amax(dim=1) / _LARGEST).clamp_min(1e-12)
         bias = None if layer.bias is None else layer.bias.detach().float()
         with warnings.catch_warnings():
             # torch means to take these tensors away; until it does, they are the fastest it has.
@@ -31,10 +36,8 @@ class Int8Linear(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """The layer's output; states: ... x in_features, float32."""
-        # Without vector instructions for 8 bits, sums of two products overflow unless inputs have
-        # but 7 bits; that is what reduce_range is for.
         made: torch.Tensor = torch.ops.quantized.linear_dynamic(
-            states, self._packed, reduce_range=True
+            states, self._packed, reduce_range=False
         )
         return made
 
@@ -45,9 +48,13 @@ def can_quantise() -> bool:
 
 
 def quantise(network: Any) -> None:
-    """Put rounded layers in the place of all linear ones but the head, which has two outputs."""
+    """Put rounded layers in the place of linear ones, but of the head and of those that narrow.
+
+    What goes into the narrowing half of a feed-forward layer has a few very large numbers, beside
+    which the others would be rounded away.
+    """
     for name, child in network.named_children():
-        if type(child) is nn.Linear and child.out_features > 2:
+        if type(child) is nn.Linear and 2 < child.out_features >= child.in_features:
             setattr(network, name, Int8Linear(child))
         else:
             quantise(child)

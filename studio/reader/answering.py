@@ -161,7 +161,7 @@ class Answering:
     def spec(self, reader_id: str, precision: Precision) -> ModelSpec:
         """The loan that a precision means on this device."""
         on_cpu = self._device().sort == "cpu"
-        rounded = on_cpu and precision is not Precision.FULL
+        rounded = on_cpu and precision is Precision.INT8
         return ModelSpec(INT8 if rounded else FULL, reader_id)
 
     def _chosen(self, document: Document, request: AskRequest) -> Sequence[int]:

@@ -84,7 +84,7 @@ def build(services: Services) -> Benchmark:
                     [each.value for each in Precision],
                     value=Precision.FULL.value,
                     label="Precision",
-                    info="int8 is faster on a CPU and changes scores by less than 0.1",
+                    info="int8 is faster on a CPU and loses some right answers",
                 )
                 fields["longest"] = gr.Slider(
                     1, 200, value=30, step=1, label="Longest answer (tokens)"

@@ -99,7 +99,7 @@ def test_8_bits_and_full_precision_are_loans_of_their_own(answering, services):
     assert {FULL, INT8} <= held
     assert full.probability == pytest.approx(rounded.probability, abs=0.1)
     assert full.probability != rounded.probability
-    assert answering.spec("tiny", Precision.AUTO).kind == INT8, "which is faster on a CPU"
+    assert answering.spec("tiny", Precision.FULL).kind == FULL, "which alone is exact"
 
 
 def test_a_question_waits_for_whoever_has_the_device_alone(answering, services):
