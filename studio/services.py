@@ -241,8 +241,13 @@ def build_services(settings: Settings) -> Services:
     )
     maker = Worker(queue, jobs, Runner(queue, engine.models, outputs, (JobLog(),)), tuple(making))
     # Reading a whole data set takes minutes, in which pictures can be made all the same.
-    scorer = Worker(queue, jobs, runner, tuple(reading))
-    trainer = Worker(queue, jobs, runner, tuple(training))
+    scorer, trainer = (
+        # A runner each: it remembers which ends it could not record yet, for its own thread.
+        Worker(
+            queue, jobs, Runner(queue, engine.models, outputs, hooks, engine.broker), tuple(kind)
+        )
+        for kind in (reading, training)
+    )
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
         settings,

@@ -234,7 +234,7 @@ def shown(found: Answered, document: Document) -> str:
         head = '<p class="at-answer none">No answer in this text</p>'
     says = "that the text answers this" if found.is_calibrated else "by a guess: not calibrated"
     gauge = (
-        f'<div class="at-sure"><span class="at-gauge"><i style="width:{sure}%"></i>'
+        f'<div class="at-sure"><span class="at-certain"><i style="width:{sure}%"></i>'
         f'<b style="left:{100 * (1 - found.threshold):.0f}%"></b></span>'
         f"<span>{sure}% sure {says}</span></div>"
     )

@@ -126,7 +126,7 @@ def build() -> DataView:
 
 def _build_controls(made: dict[str, Any]) -> None:
     made["data_set"] = gr.Dropdown([], label="Data set", elem_id="at-data-name")
-    with gr.Row(elem_classes="at-acts"):
+    with gr.Row(elem_classes=["at-acts", "at-tight"]):
         made["upload"] = gr.UploadButton(
             "Add (.json, .json.gz)",
             file_types=[".json", ".gz"],

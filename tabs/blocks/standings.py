@@ -102,6 +102,6 @@ def facts(row: SubmissionRow) -> str:
     return (
         f'<div class="at-submission"><h3 dir="auto">{plain(row.model)}</h3>'
         f'<div class="at-acts">{links}</div>'
-        '<details class="at-facts at-known"><summary>How it was made</summary>'
+        '<details class="at-facts at-made-of"><summary>How it was made</summary>'
         f"<dl>{listed}</dl></details></div>"
     )

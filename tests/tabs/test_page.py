@@ -19,6 +19,9 @@ from studio.models.catalogue import Catalogue
 from studio.requests import GenerationRequest
 from studio.services import build_services
 from tabs.page import build_app, build_page
+from tabs.theme import ICON
+
+STYLES = ICON.parent
 
 
 @pytest.fixture
@@ -247,3 +250,21 @@ def test_without_a_single_whole_model_the_start_stops_in_words(settings, service
     (own / "model_index.json").unlink()
     with pytest.raises(ModelError, match="there are: none"):
         build_page(replace(services, catalogue=nothing_else))
+
+
+def test_no_style_sheet_restyles_what_another_one_names():
+    """Classes are the whole page's: one that is named twice would change a tab elsewhere."""
+    sheets = [path.read_text(encoding="utf-8") for path in sorted(STYLES.glob("*.css"))]
+    assert len(sheets) > 1
+    named = [
+        set(re.findall(r"(?:^|[},]\s*)\.(at-[\w-]+)", sheet, re.MULTILINE)) for sheet in sheets
+    ]
+    for number, one in enumerate(named):
+        for other in named[number + 1 :]:
+            assert one & other == set()
+
+
+def test_every_worker_has_a_runner_of_its_own(services):
+    """A runner keeps the ends that it could not record: two threads would lose one of them."""
+    workers = (services.worker, services.fetcher, services.maker, services.scorer, services.trainer)
+    assert len({id(worker.runner) for worker in workers}) == len(workers)
