@@ -8,7 +8,7 @@ import numpy as np
 
 from studio.errors import RequestError
 from studio.reader.answerability import Answerability, Reliability, fitted, reliability
-from studio.reader.metrics import exact_of, f1_of, golds_of
+from studio.reader.metrics import Scores, exact_of, f1_of, golds_of
 from studio.reader.reading import Pair, Reader, Reading
 from studio.reader.spans import LONGEST_ANSWER
 from studio.reader.squad import Asked, Squad
@@ -93,10 +93,10 @@ def calibrated(asked: Sequence[Asked], found: Predicted) -> Answerability:
     return fitted(margins, answerable, np.array(scores))
 
 
-def reliability_of(asked: Sequence[Asked], na_probs: dict[str, float]) -> Reliability:
+def reliability_of(scored: Scores) -> Reliability:
     """How well the probabilities that there is an answer mean what they say."""
-    sure = np.array([1 - na_probs[each.question.id] for each in asked])
-    return reliability(sure, np.array([each.question.has_answer for each in asked]))
+    sure = np.array([1 - each.na_prob for each in scored.questions])
+    return reliability(sure, np.array([each.has_answer for each in scored.questions]))
 
 
 def quick_scores(reader: Reader, asked: Sequence[Asked]) -> dict[str, float]:

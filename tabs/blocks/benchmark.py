@@ -17,15 +17,17 @@ from studio.reader.leaderboard import Entry
 from studio.reader.predictions import Predictions, read_na_probs, read_predictions
 from studio.reader_requests import EvaluateRequest, FetchDataRequest, Precision
 from studio.services import Services
-from studio.store.jobs import JobRow
+from tabs.blocks import going
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.report import report
+from tabs.blocks.stage import duration
 from tabs.forms import Form, Values
 
 _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>The official scores</strong>
 Choose a data set and a reader and press Score. All questions are read, scored as the official
 script does it, and put on the leaderboard. It goes on when you close the page.</div></div>"""
 _KIND = "evaluate-reader"
+_KINDS = (_KIND, "fetch-data")
 
 
 @dataclass(frozen=True)
@@ -168,15 +170,8 @@ class BenchmarkHandlers:
 
     def follow(self, own: str = "") -> Iterator[dict[Any, Any]]:
         """How far the evaluations are, one after the other, and the report of the last."""
-        view, seen = self._view, set()
-        while True:
-            known = [row for row in self._unended() if row.id not in seen]
-            if own and own not in seen:
-                known.append(self._queue.get(own))
-            if not known:
-                break
-            job = known[0]
-            seen.add(job.id)
+        view = self._view
+        for job in going.each_job(self._queue, _KINDS, own):
             for event in self._queue.follow(job.id):
                 if isinstance(event, Failed):
                     title = "Not scored" if job.kind == _KIND else "Not downloaded"
@@ -190,12 +185,7 @@ class BenchmarkHandlers:
     def stop(self) -> None:
         """Stop what is shown: a reading, of which nothing is submitted, or a download."""
         with in_words():
-            for row in self._unended()[:1]:
-                self._queue.cancel(row.id)
-
-    def _unended(self) -> list[JobRow]:
-        """The jobs of this panel in the order in which they are shown."""
-        return [*self._queue.unended(_KIND), *self._queue.unended("fetch-data")]
+            going.stop(self._queue, _KINDS)
 
     def score_file(self, values: Values) -> str:
         """Score an official predictions file, put it on the leaderboard, and show the report."""
@@ -221,14 +211,10 @@ class BenchmarkHandlers:
         squad = self._services.data_sets.get(data_set)
         board = self._services.leaderboard
         scores = board.scores(submission, squad)
-        probs = board.predictions(submission).na_probs
-        trust = None
-        if (
-            probs
-            and all(0 <= each <= 1 for each in probs.values())
-            and len(set(probs.values())) > 1
-        ):
-            trust = reliability_of(list(squad.asked()), dict(probs))
+        told = [each.na_prob for each in scores.questions] if scores.ranked else []
+        # Others' numbers need not be probabilities, and one number for all says nothing.
+        meant = len(set(told)) > 1 and min(told) >= 0 and max(told) <= 1
+        trust = reliability_of(scores) if meant else None
         return report(scores, intervals(scores), breakdown(squad, scores), trust)
 
     def _of_job(self, job_id: str) -> str:
@@ -241,30 +227,20 @@ class BenchmarkHandlers:
 
 def progress_line(event: object) -> str:
     """How far a job is, as a bar with words."""
-    share, words = 0.0, "Starts …"
+    name, words, share = "Starts", "…", 0.0
     if isinstance(event, Progress):
         share = event.fraction
         left = event.seconds_left
-        rest = f" · {_left(left)} left" if left is not None else ""
+        rest = f", {duration(left)} left" if left is not None else ""
         unit = event.unit if event.unit.isupper() else f"{event.unit}s"  # of MB there is no plural
-        words = f"{event.label.capitalize()}: {event.step:,} of {event.steps:,} {unit}{rest}"
+        name, words = event.label.capitalize(), f"{event.step:,} of {event.steps:,} {unit}{rest}"
     elif isinstance(event, Loading):
-        words = f"Loads {event.model} …"
+        name, words = "Loads", f"{event.model} …"
     elif isinstance(event, Queued):
-        words = f"Waits, place {event.position} in the line"
+        name, words = "Waits", f"at place {event.position} in the line"
     elif isinstance(event, Waiting):
-        words = f"Waits until {event.holder} has ended"
-    return (
-        f'<div class="at-going"><span>{html.escape(words)}</span>'
-        f'<span class="at-share"><i style="width:{100 * share:.1f}%"></i></span></div>'
-    )
-
-
-def _left(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+        name, words = "Waits", f"until {event.holder} has ended"
+    return going.bar(name, words, share)
 
 
 def wire(view: Benchmark, services: Services, tab: gr.Tab) -> BenchmarkHandlers:

@@ -10,9 +10,11 @@ import gradio as gr
 from studio.events import Event, Failed, Finished, Progress, Stopped
 from studio.requests import DownloadRequest
 from studio.services import Services
+from tabs.blocks import going
 from tabs.blocks.maker import QUIET, in_words
 from tabs.forms import Form
 
+_KINDS = ("download",)
 _WAITS = "waits for another download"
 
 
@@ -64,15 +66,7 @@ class FetchHandlers:
 
         own: id of one whose end is told even when it came at once.
         """
-        seen: set[str] = set()
-        while True:
-            known = [row for row in self._queue.unended("download") if row.id not in seen]
-            if own and own not in seen:
-                known.append(self._queue.get(own))
-            if not known:
-                break
-            job = known[0]
-            seen.add(job.id)
+        for job in going.each_job(self._queue, _KINDS, own):
             asked = self._queue.request(job)
             assert isinstance(asked, DownloadRequest)
             for event in self._queue.follow(job.id):
@@ -87,8 +81,7 @@ class FetchHandlers:
     def cancel(self) -> None:
         """Stop what is fetched; another try goes on where it was."""
         with in_words():
-            for row in self._queue.unended("download")[:1]:
-                self._queue.cancel(row.id)
+            going.stop(self._queue, _KINDS)
 
 
 def wire(view: Fetch, services: Services, tab: gr.Tab, again: tuple[Any, Any, Any]) -> None:
@@ -117,8 +110,7 @@ def shown(name: str, event: Event, waits: str = _WAITS) -> str:
             words += f", {_time(event.seconds_left)} left"
     elif isinstance(event, Failed | Finished | Stopped):
         return ""
-    bar = f'<div class="at-gauge"><i class="own" style="width: {share:.1%}"></i></div>'
-    return f'<div class="at-fetched"><p><b>{html.escape(name)}</b> {words}</p>{bar}</div>'
+    return going.bar(name, words, share)
 
 
 def _time(seconds: float) -> str:

@@ -20,7 +20,7 @@ from studio.model_requests import (
 )
 from studio.models.merging.blocks import PRESETS
 from studio.services import Services
-from tabs.blocks import fetch
+from tabs.blocks import fetch, going
 from tabs.blocks.maker import QUIET, in_words
 from tabs.forms import Form, Values, slider
 
@@ -128,15 +128,7 @@ class MergeHandlers:
 
         own: id of one whose end is told even when it came at once.
         """
-        seen: set[str] = set()
-        while True:
-            known = [row for row in self._unended() if row.id not in seen]
-            if own and own not in seen:
-                known.append(self._queue.get(own))
-            if not known:
-                break
-            job = known[0]
-            seen.add(job.id)
+        for job in going.each_job(self._queue, _KINDS, own):
             asked = self._queue.request(job)
             assert isinstance(asked, NewModelRequest)
             for event in self._queue.follow(job.id):
@@ -154,12 +146,7 @@ class MergeHandlers:
     def cancel(self) -> None:
         """Stop what is made; nothing is left of it."""
         with in_words():
-            for row in self._unended()[:1]:
-                self._queue.cancel(row.id)
-
-    def _unended(self) -> list[Any]:
-        rows = [row for kind in _KINDS for row in self._queue.unended(kind)]
-        return sorted(rows, key=lambda row: row.number)
+            going.stop(self._queue, _KINDS)
 
 
 def wire(

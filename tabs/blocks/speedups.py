@@ -13,6 +13,7 @@ from studio.models.entry import ModelEntry
 from studio.models.speedups import SpeedupEntry, fitting
 from studio.requests import TimingRequest, validated
 from studio.services import Services
+from tabs.blocks import going
 from tabs.blocks.stage import duration
 from tabs.forms import Form, Values
 
@@ -157,8 +158,7 @@ def shown(event: Event) -> str:
         share, words = event.fraction, event.label
         if event.seconds_left is not None:
             words += f", {duration(event.seconds_left)} left"
-    bar = f'<div class="at-gauge"><i class="own" style="width: {share:.1%}"></i></div>'
-    return f'<div class="at-fetched"><p><b>Timing</b> {html.escape(words)}</p>{bar}</div>'
+    return going.bar("Timing", words, share)
 
 
 def _found(services: Services, entry: ModelEntry, tiled: bool) -> list[SpeedupEntry]:

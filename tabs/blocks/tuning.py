@@ -12,13 +12,14 @@ from studio.events import Failed, Finished, Measured, Notice, Stopped
 from studio.reader_requests import FinetuneRequest, TrainedIn
 from studio.requests import label
 from studio.services import Services
+from tabs.blocks import going
 from tabs.blocks.benchmark import progress_line
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.plots import Axis, Line, fitting, line_plot
 from tabs.blocks.report import tiles
 from tabs.forms import Form, Values, limits
 
-_KIND = "finetune-reader"
+_KINDS = ("finetune-reader",)
 _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>A reader of your own</strong>
 Choose an encoder or a reader to begin with and a data set to learn from, and press Fine-tune. Its
 curves are drawn here while it learns; it goes on when you close the page, and after the server was
@@ -205,15 +206,8 @@ class TuningHandlers:
 
     def follow(self, own: str = "") -> Iterator[dict[Any, Any]]:
         """How far the trainings are, one after the other, with their curves."""
-        view, seen = self._view, set()
-        while True:
-            known = [row for row in self._queue.unended(_KIND) if row.id not in seen]
-            if own and own not in seen:
-                known.append(self._queue.get(own))
-            if not known:
-                break
-            job = known[0]
-            seen.add(job.id)
+        view = self._view
+        for job in going.each_job(self._queue, _KINDS, own):
             asked = self._queue.request(job)
             assert isinstance(asked, FinetuneRequest)
             yield from self._followed(job.id, asked.name)
@@ -240,8 +234,7 @@ class TuningHandlers:
     def stop(self) -> None:
         """Stop a training; its last checkpoint stays, so that the same press goes on with it."""
         with in_words():
-            for row in self._queue.unended(_KIND)[:1]:
-                self._queue.cancel(row.id)
+            going.stop(self._queue, _KINDS)
 
 
 def _shown(title: str, curves: Curves, scores: str = "") -> str:

@@ -181,9 +181,12 @@ def test_calibration_makes_probabilities_of_margins(tiny):
     found = predicted(reader, asked)
     reader.answerability = calibrated(asked, found)
     after = predicted(reader, asked)
-    before = reliability_of(asked, dict.fromkeys(found.na_probs, 1.0))
-    assert reliability_of(asked, after.na_probs).error < before.error
     squad = read_squad(SMALL)
+    certain = Predictions(found.texts, dict.fromkeys(found.na_probs, 1.0))
+    before = reliability_of(scores(squad, certain))
+    assert (
+        reliability_of(scores(squad, Predictions(after.texts, after.na_probs))).error < before.error
+    )
     chosen = scores(
         squad, Predictions(after.texts, after.na_probs), reader.answerability.threshold
     ).official()

@@ -247,10 +247,10 @@ def test_progress_is_told_in_words():
     half = Progress(
         step=50, steps=100, item=1, items=1, seconds_left=300, label="reading", unit="question"
     )
-    assert "Reading: 50 of 100 questions · 5 min left" in progress_line(half)
-    assert "width:50.0%" in progress_line(half)
+    assert "<b>Reading</b> 50 of 100 questions, 5 min left" in progress_line(half)
+    assert "width: 50.0%" in progress_line(half)
     fetched = half.model_copy(update={"label": "download", "unit": "MB"})
-    assert "Download: 50 of 100 MB ·" in progress_line(fetched)
+    assert "<b>Download</b> 50 of 100 MB, " in progress_line(fetched)
     assert "place 3" in progress_line(Queued(position=3))
     assert "a training" in progress_line(Waiting(holder="a training"))
     assert "Loads" in progress_line(Loading(model="m"))
