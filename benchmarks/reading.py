@@ -60,9 +60,9 @@ def _whole(services: Services, squad: Squad) -> list[Figure]:
     texts: dict[str, dict[str, str]] = {way: {} for way in seconds}
     margins: dict[str, dict[str, float]] = {way: {} for way in seconds}
     # Of its own: the plain loop's padding would stay in a tokenizer that both have.
-    full = reader_of(load_reader(entry.path), entry.id)
+    full = reader_of(load_reader(entry.path))
     with rounded as loaded:
-        readers = {"full": full, "int8": reader_of(loaded, entry.id)}
+        readers = {"full": full, "int8": reader_of(loaded)}
         for number, (first, last) in enumerate(pairwise(edges)):
             chunk = asked[first:last]
             ways = list(seconds)

@@ -39,3 +39,14 @@ def services(settings: Settings) -> Iterator[Services]:
 def embedded_id() -> str:
     """Id of the model that ships; no test knows its name."""
     return Catalogue(Path("/nonexistent")).get("").id
+
+
+@pytest.fixture(scope="session")
+def squad_files() -> Path:
+    """The folder with dev-v2.0.json.gz and the published predictions, for who has it."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "squad"
+    if not (folder / "dev-v2.0.json.gz").is_file():
+        if os.environ.get("CI"):
+            pytest.fail(f"The SQuAD files must be in {folder}.")
+        pytest.skip(f"The SQuAD files are not in {folder}.")
+    return folder

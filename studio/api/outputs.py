@@ -73,7 +73,7 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/{output_id}")
     def info(output_id: OutputId) -> OutputInfo:
         """Settings and facts of the picture."""
-        row = _found(lambda: outputs.get(output_id))
+        row = found(lambda: outputs.get(output_id))
         fields = {k: v for k, v in asdict(row).items() if k in OutputInfo.model_fields}
         source = json.loads(row.request).get("source", "")
         return OutputInfo(
@@ -87,11 +87,12 @@ def build_router(services: Services) -> APIRouter:
 
 
 def _file(find: Callable[[], Path]) -> FileResponse:
-    path = _found(find)
+    path = found(find)
     return FileResponse(path, media_type=_TYPES[path.suffix], headers=HEADERS)
 
 
-def _found(find: Callable[[], _Found]) -> _Found:
+def found(find: Callable[[], _Found]) -> _Found:
+    """What is asked for, or the status that says why not."""
     try:
         return find()
     except NotFound as error:

@@ -4,14 +4,13 @@ No path comes from a client: a name is compared with those of the files that are
 """
 
 import re
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
-from studio.errors import AtelierError, NotFound
+from studio.api.outputs import found
 from studio.reader.submission_files import (
     archive,
     model_card,
@@ -30,7 +29,6 @@ _JSON, _ZIP, _TEXT = "application/json", "application/zip", "text/markdown; char
 
 SubmissionId = Annotated[int, InPath(ge=1, le=2**63 - 1)]
 DataSetName = Annotated[str, InPath(max_length=255)]
-_Found = TypeVar("_Found")
 
 
 def build_router(services: Services) -> APIRouter:
@@ -41,15 +39,15 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/submissions/{submission_id}/predictions.json")
     def predictions(submission_id: SubmissionId) -> Response:
         """The texts as the official script takes them."""
-        row = _found(lambda: board.get(submission_id))
-        content = predictions_json(_found(lambda: board.predictions(submission_id)))
+        row = found(lambda: board.get(submission_id))
+        content = predictions_json(found(lambda: board.predictions(submission_id)))
         return _attached(content, row, "predictions.json", _JSON)
 
     @router.get("/submissions/{submission_id}/na_prob.json")
     def na_probs(submission_id: SubmissionId) -> Response:
         """The no-answer probabilities as the official script takes them."""
-        row = _found(lambda: board.get(submission_id))
-        content = na_probs_json(_found(lambda: board.predictions(submission_id)))
+        row = found(lambda: board.get(submission_id))
+        content = na_probs_json(found(lambda: board.predictions(submission_id)))
         if content is None:
             raise HTTPException(404, f"Submission {row.id} has no no-answer probabilities.")
         return _attached(content, row, "na_prob.json", _JSON)
@@ -57,20 +55,20 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/submissions/{submission_id}/README.md")
     def card(submission_id: SubmissionId) -> Response:
         """A model card for the Hugging Face hub."""
-        row = _found(lambda: board.get(submission_id))
+        row = found(lambda: board.get(submission_id))
         return _attached(model_card(row).encode(), row, "README.md", _TEXT)
 
     @router.get("/submissions/{submission_id}/submission.zip")
     def packed(submission_id: SubmissionId) -> Response:
         """All of these with the scores, in one file."""
-        row = _found(lambda: board.get(submission_id))
-        content = archive(row, _found(lambda: board.predictions(submission_id)))
+        row = found(lambda: board.get(submission_id))
+        content = archive(row, found(lambda: board.predictions(submission_id)))
         return _attached(content, row, "submission.zip", _ZIP)
 
     @router.get("/data_sets/{name}")
     def data_set(name: DataSetName) -> FileResponse:
         """The file of a data set as it is kept."""
-        path = _found(lambda: services.data_sets.path(name))
+        path = found(lambda: services.data_sets.path(name))
         kind = "application/gzip" if path.suffix == ".gz" else _JSON
         return FileResponse(path, media_type=kind, filename=path.name, headers=_HEADERS)
 
@@ -82,12 +80,3 @@ def _attached(content: bytes, row: SubmissionRow, file: str, kind: str) -> Respo
     name = f"{model}-{row.id}-{file}"
     headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, media_type=kind, headers=headers)
-
-
-def _found(find: Callable[[], _Found]) -> _Found:
-    try:
-        return find()
-    except NotFound as error:
-        raise HTTPException(404, str(error)) from None
-    except AtelierError as error:
-        raise HTTPException(500, str(error)) from None

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -124,7 +124,7 @@ class Answering:
             self._broker.lease(holder, alone=False, on_wait=on_wait),
             self._models.borrow(self.spec(entry.id, request.precision), on_load) as loaded,
         ):
-            reader = reader_of(loaded, entry.id)
+            reader = reader_of(loaded)
             readings = reader.read(pairs, longest=request.longest)
         answers, odds = together(document, chosen, readings, reader.answerability)
         sure = reader.answerability
@@ -216,14 +216,7 @@ def together(
             if key not in best or log > best[key][0]:
                 best[key] = (log, Found(start, end, span.text, 0.0, passage.place, index))
     answers = [
-        Found(
-            found.start,
-            found.end,
-            found.text,
-            sigmoid(total) * math.exp(weights[key] - total),
-            found.place,
-            found.passage,
-        )
+        replace(found, probability=sigmoid(total) * math.exp(weights[key] - total))
         for key, (_, found) in best.items()
     ]
     answers.sort(key=lambda found: (-found.probability, found.start))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from studio.context import Context
 from studio.errors import DataError
 from studio.events import Progress
-from studio.models.readers import ReaderShelf
+from studio.models.readers import INT8, ReaderShelf
 from studio.reader.answering import Answering
 from studio.reader.data_sets import DataSets, known_as
 from studio.reader.evaluation import Predicted, predicted
@@ -53,7 +53,7 @@ class Evaluating:
         with context.borrow(spec) as loaded:
             # Now, for the reader may be deleted or made anew while it reads.
             revision = self._shelf.sha256(self._shelf.get(request.reader))
-            reader = reader_of(loaded, request.reader)
+            reader = reader_of(loaded)
             found = predicted(
                 reader,
                 list(squad.asked()),
@@ -62,7 +62,7 @@ class Evaluating:
             )
         settings = {
             JOB: context.job_id,
-            "precision": "int8" if spec.kind.endswith("int8") else "full",
+            "precision": "int8" if spec.kind == INT8 else "full",
             "longest": request.longest,
             "max_length": reader.encoder.max_length,
             "overlap": reader.encoder.overlap,

@@ -49,7 +49,7 @@ class Reader:
     """A loaded question-answering model.
 
     network: one of transformers' models with a question-answering head. answerability: as fitted
-    for it, None where it never was. name: what people call it.
+    for it, None where it never was.
     """
 
     def __init__(
@@ -57,14 +57,12 @@ class Reader:
         network: Any,
         encoder: Encoder,
         answerability: Answerability | None = None,
-        name: str = "",
         takes_types: bool = True,
     ):
         self.network = network
         self.encoder = encoder
         self.is_calibrated = answerability is not None
         self.answerability = answerability or Answerability()
-        self.name = name
         self._takes_types = takes_types
 
     def read(
@@ -169,13 +167,12 @@ class Reader:
         return device
 
 
-def reader_of(loaded: LoadedReader, name: str) -> Reader:
+def reader_of(loaded: LoadedReader) -> Reader:
     """A reader around what the model manager lends."""
     return Reader(
         loaded.network,
         Encoder(loaded.tokenizer, loaded.longest),
         read_answerability(loaded.folder),
-        name,
         takes_types="token_type_ids" in loaded.tokenizer.model_input_names,
     )
 

@@ -102,27 +102,53 @@ def test_an_example_is_one_press(reading: StudioPage):
     expect(page.locator(".at-asked")).not_to_be_empty()
 
 
-def test_a_reader_is_scored_while_the_page_is_closed(reading: StudioPage, open_page):
-    page = reading.page
+def many_questions(times: int) -> bytes:
+    """The small set so many times, each with ids of its own."""
+    value = squad_json(read_squad(SMALL))
+    value["data"] = [
+        json.loads(json.dumps(article).replace('"id": "', f'"id": "{number}-'))
+        for number in range(times)
+        for article in value["data"]
+    ]
+    return json.dumps(value).encode()
+
+
+def score(studio: StudioPage, name: str, content: bytes) -> None:
+    """Add a data set on the Benchmark panel and press Score with the tiny reader."""
+    page = studio.page
     page.get_by_role("tab", name="Benchmark", exact=True).click()
-    many = json.loads(json.dumps(squad_json(read_squad(SMALL))))
     with page.expect_file_chooser() as chooser:
         page.locator("#at-score-upload").click()
     chooser.value.set_files(
-        {"name": "many.json", "mimeType": "application/json", "buffer": json.dumps(many).encode()}
+        {"name": f"{name}.json", "mimeType": "application/json", "buffer": content}
     )
-    expect(page.locator("#at-score-data input")).to_have_value("many")
-    picker = page.locator("#at-score-reader input")
-    picker.click()
+    expect(page.locator("#at-score-data input")).to_have_value(name)
+    page.locator("#at-score-reader input").click()
     page.get_by_role("option", name="tiny").click()
     page.locator("#at-score-run").click()
+
+
+def test_a_reader_is_scored_and_its_report_drawn(reading: StudioPage):
+    page = reading.page
+    score(reading, "some", many_questions(2))
     expect(page.locator("#at-score-report .at-scores")).to_be_visible(timeout=LONG)
     for title in ("Reliability", "Precision and recall", "F1 by question word"):
         expect(page.locator(".at-plot figcaption", has_text=title)).to_be_visible()
+
+
+def test_a_reader_is_scored_while_the_page_is_closed(reading: StudioPage, open_page):
+    score(reading, "many", many_questions(200))
+    page = reading.page
+    expect(page.locator("#at-score-progress .at-fetched")).to_be_visible(timeout=LONG)
+    assert page.locator("#at-score-report .at-scores").count() == 0, "it is not through yet"
+    page.close()
     again = open_page()
     again.tab("Reader")
     again.page.get_by_role("tab", name="Benchmark", exact=True).click()
-    expect(again.page.locator("#at-score-data input")).to_be_visible()
+    expect(again.page.locator("#at-score-report .at-scores")).to_be_visible(timeout=LONG)
+    again.page.get_by_role("tab", name="Leaderboard", exact=True).click()
+    again.page.locator("#at-board-data input").click()
+    expect(again.page.get_by_role("option", name="many")).to_be_visible()
 
 
 def test_a_submission_is_opened_from_the_leaderboard_by_keys(reading: StudioPage, server):

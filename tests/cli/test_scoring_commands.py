@@ -1,7 +1,6 @@
 """`atelier evaluate` and `atelier leaderboard` on official files and on what is none."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -55,13 +54,10 @@ def test_with_probabilities_there_are_all_keys(atelier, files):
     assert json.loads(atelier("evaluate", *common).out)["exact"] == pytest.approx(96.6666667)
 
 
-def test_the_official_files_give_the_official_scores(atelier):
-    folder = SMALL.parents[2].parent / "shared" / "squad"
-    if not (folder / "dev-v2.0.json.gz").is_file() and not os.environ.get("CI"):
-        pytest.skip(f"The SQuAD files are not in {folder}.")
-    given = folder / "predictions"
+def test_the_official_files_give_the_official_scores(atelier, squad_files):
+    given = squad_files / "predictions"
     done = atelier(
-        *("evaluate", "--data", folder / "dev-v2.0.json.gz"),
+        *("evaluate", "--data", squad_files / "dev-v2.0.json.gz"),
         *("--predictions", given / "bert_single.json.gz"),
         *("--na-prob", given / "bert_single.na_prob.json.gz", "--threshold", "0.6", "--json"),
     )

@@ -147,9 +147,9 @@ def test_rounded_layers_are_close_to_the_layers_they_stand_for():
 def test_rounding_leaves_the_head_and_the_answers_alone(tiny):
     loaded = load_reader(tiny)
     pairs = [Pair("Who built the bridge?", TEXT)]
-    before = reader_of(loaded, "").read(pairs)[0]
+    before = reader_of(loaded).read(pairs)[0]
     quantise(loaded.network)
-    after = reader_of(loaded, "").read(pairs)[0]
+    after = reader_of(loaded).read(pairs)[0]
     assert type(loaded.network.qa_outputs) is torch.nn.Linear
     assert after.margin == pytest.approx(before.margin, abs=0.5)
     assert after.spans[0].text == before.spans[0].text

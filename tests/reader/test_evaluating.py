@@ -64,7 +64,7 @@ def test_an_evaluation_is_a_submission(ready):
 
 
 def test_predictions_are_the_readers_best_spans(tiny):
-    reader = reader_of(load_reader(tiny), "tiny")
+    reader = reader_of(load_reader(tiny))
     asked = list(read_squad(SMALL).asked())
     found = predicted(reader, asked)
     for each in asked[::7]:
@@ -90,7 +90,7 @@ def test_a_cancelled_evaluation_submits_nothing(ready):
 
 
 def test_progress_counts_questions(tiny, monkeypatch):
-    reader = reader_of(load_reader(tiny), "tiny")
+    reader = reader_of(load_reader(tiny))
     asked, told = list(read_squad(SMALL).asked()), []
     monkeypatch.setattr(evaluation, "_AT_ONCE", 8)
     predicted(reader, asked, on_done=lambda done, total: told.append((done, total)))
@@ -176,7 +176,7 @@ def test_another_file_under_a_known_name_gets_a_name_of_its_own(ready):
 
 
 def test_calibration_makes_probabilities_of_margins(tiny):
-    reader = reader_of(load_reader(tiny), "tiny")
+    reader = reader_of(load_reader(tiny))
     asked = list(read_squad(SMALL).asked())
     found = predicted(reader, asked)
     reader.answerability = calibrated(asked, found)
@@ -194,7 +194,7 @@ def test_calibration_makes_probabilities_of_margins(tiny):
 
 
 def test_a_passage_without_a_span_does_not_spoil_the_calibration(tiny):
-    reader = reader_of(load_reader(tiny), "tiny")
+    reader = reader_of(load_reader(tiny))
     asked = list(read_squad(SMALL).asked())
     found = predicted(reader, asked)
     expected = calibrated(asked, found)
@@ -205,7 +205,7 @@ def test_a_passage_without_a_span_does_not_spoil_the_calibration(tiny):
 
 
 def test_quick_scores_are_the_official_best_ones(tiny):
-    reader = reader_of(load_reader(tiny), "tiny")
+    reader = reader_of(load_reader(tiny))
     squad = read_squad(SMALL)
     asked = list(squad.asked())
     found = predicted(reader, asked)

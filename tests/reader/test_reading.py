@@ -38,7 +38,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reader(folders):
-    return reader_of(load_reader(folders("bert")), "bert")
+    return reader_of(load_reader(folders("bert")))
 
 
 def plain(loaded, pair, max_length=192, stride=40, n=20, longest=30):
@@ -80,7 +80,7 @@ def plain(loaded, pair, max_length=192, stride=40, n=20, longest=30):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_readings_are_those_of_a_plain_loop(folders, architecture):
     loaded = load_reader(folders(architecture))
-    made = reader_of(loaded, architecture)
+    made = reader_of(loaded)
     made.encoder.max_length, made.encoder.overlap = 192, 40
     pairs = [pair for pair in PAIRS if pair.passage is not PASSAGES[3]]
     for pair, reading in zip(pairs, made.read(pairs), strict=True):
@@ -112,7 +112,7 @@ def test_spans_are_characters_of_the_passage_as_it_is(reader):
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])
 def test_no_answer_ends_within_a_character(folders, architecture):
     """Accents that a tokenizer drops, and emoji of many code points, stay whole."""
-    made = reader_of(load_reader(folders(architecture)), architecture)
+    made = reader_of(load_reader(folders(architecture)))
     passage = "e\u0301 a\u0308\u0323 👩‍👩‍👧 🇫🇷 👍🏽 e\u0301"
     whole = {"e\u0301", "a\u0308\u0323", "👩‍👩‍👧", "🇫🇷", "👍🏽"}
     (reading,) = made.read([Pair("what?", passage)], n_best=200)

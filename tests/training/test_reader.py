@@ -138,7 +138,7 @@ def test_a_run_is_scored_and_exported(tmp_path: Path, monkeypatch: pytest.Monkey
     shutil.copy(SMALL, tmp_path / "held-out.json")
     folder = tmp_path / "exported"
     export("tiny", folder, SMALL)
-    reader = reader_of(load_reader(folder), "exported")
+    reader = reader_of(load_reader(folder))
     told = json.loads((folder / "scores.json").read_text())
     assert reader.answerability == Answerability(**told["answerability"])
     squad = read_squad(SMALL)

@@ -50,7 +50,7 @@ def again(found: Predicted, sure: Answerability) -> Predicted:
 
 def reader_in(folder: Path) -> Reader:
     """The reader of a folder, in float32 on the CPU."""
-    return reader_of(load_reader(folder), folder.name)
+    return reader_of(load_reader(folder))
 
 
 def official(asked: Sequence[Asked], found: Predicted, sure: Answerability) -> dict[str, float]:

@@ -53,7 +53,7 @@ def calibrate(
         return None
     loaded = load_reader(folder)
     loaded.network.to(device)
-    fitted = calibrated(asked, predicted(reader_of(loaded, folder.name), asked, on_done=on_done))
+    fitted = calibrated(asked, predicted(reader_of(loaded), asked, on_done=on_done))
     write_answerability(folder, fitted)
     return {
         "temperature": fitted.temperature,
