@@ -203,23 +203,9 @@ def build_services(settings: Settings) -> Services:
         settings.data_dir,
         fixed=bool(settings.default_model),
     )
-    hub = Hub(settings.data_dir / "models")
-    fetching = {
-        "download": Kind(
-            DownloadRequest,
-            lambda request: request,
-            lambda request, context: hub(cast(DownloadRequest, request), context),
-            Use.NONE,
-        )
-    }
-    making = _making(Workshop(catalogue, settings.data_dir / "models"))
     data_sets = DataSets(settings.data_dir)
-    fetching["fetch-data"] = Kind(
-        FetchDataRequest,
-        lambda request: request,
-        lambda request, context: data_sets.fetch(cast(FetchDataRequest, request), context),
-        Use.NONE,
-    )
+    fetching = _fetching(Hub(settings.data_dir / "models"), data_sets)
+    making = _making(Workshop(catalogue, settings.data_dir / "models"))
     answering = Answering(readers, engine.models, engine.broker, engine.device)
     leaderboard = Leaderboard(SubmissionTable(database, settings.data_dir))
     evaluating = Evaluating(readers, data_sets, leaderboard, answering)
@@ -275,6 +261,24 @@ def build_services(settings: Settings) -> Services:
         finetuning,
         trainer,
     )
+
+
+def _fetching(hub: Hub, data_sets: DataSets) -> dict[str, Kind]:
+    """The kinds of jobs that wait for the network."""
+    return {
+        "download": Kind(
+            DownloadRequest,
+            lambda request: request,
+            lambda request, context: hub(cast(DownloadRequest, request), context),
+            Use.NONE,
+        ),
+        "fetch-data": Kind(
+            FetchDataRequest,
+            lambda request: request,
+            lambda request, context: data_sets.fetch(cast(FetchDataRequest, request), context),
+            Use.NONE,
+        ),
+    }
 
 
 def _reading(evaluating: Evaluating) -> dict[str, Kind]:
