@@ -21,6 +21,7 @@ LEVELS = (
         "studio.requests",
         "studio.model_requests",
         "studio.reader_requests",
+        "studio.training_requests",
         "studio.settings",
         "studio.context",
     ),

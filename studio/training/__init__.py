@@ -1,0 +1,1 @@
+"""Training from pictures: LoRA, DreamBooth, textual inversion and full fine-tuning."""

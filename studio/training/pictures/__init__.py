@@ -1,0 +1,1 @@
+"""The pictures that are learnt from: where they lie, what they say, how they are cut."""
