@@ -1,6 +1,5 @@
 """The TOML file of a training: what is written is read back, and what is wrong is named."""
 
-import re
 import tomllib
 
 import pytest
@@ -98,14 +97,10 @@ def test_the_file_says_what_each_setting_is_and_what_is_derived():
     assert "kind" not in tomllib.loads(text)
 
 
-def test_every_setting_stands_in_the_file_and_has_words():
-    """A field that nobody has described would be a riddle to who edits the file."""
-    self_said = ("method", "precision")  # by their lists of choices
+def test_every_setting_stands_in_the_file_once():
     lines = write_toml(TrainRequest(name="rex", pictures="my dog")).splitlines()
     for field in set(TrainRequest.model_fields) - {"kind", "owner"}:
         assert sum(line.removeprefix("# ").startswith(f"{field} = ") for line in lines) == 1, field
-        said = [line for line in lines if line.startswith("#") and " = " not in line]
-        assert re.search(rf"\b{field}\b", " ".join(said)) or field in self_said, field
 
 
 def test_a_file_may_give_a_part_only():
