@@ -171,8 +171,9 @@ def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
             pictures=request.pictures, prompt=request.class_prompt, captions=CaptionSource.PROMPT
         )
         others = [replace(each, repeats=1) for each in examples(task.class_pictures, told)]
-    placed = place(own, side, entry.multiple, request.buckets)
-    return [*placed, *place(others, side, entry.multiple, request.buckets)], len(placed)
+    shape = (side, entry.multiple, request.buckets, entry.largest)
+    placed = place(own, *shape)
+    return [*placed, *place(others, *shape)], len(placed)
 
 
 def _cache(

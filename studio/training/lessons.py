@@ -8,7 +8,7 @@ import torch
 from studio.training.cache.latents import Latents
 from studio.training.learner import Lesson
 from studio.training.noise import Process, noise_of
-from studio.training.pictures.captions import variant
+from studio.training.pictures.captions import kept_tokens, variant
 from studio.training.pictures.example import Placed
 from studio.training.plan import Slot
 from studio.training_requests import TrainRequest
@@ -92,7 +92,8 @@ class Lessons:
         caption = placed.example.caption
         if not self.request.shuffle_tags:
             return caption
-        return variant(caption, order % self._orders(), True, self.request.keep_tokens)
+        kept = kept_tokens(caption, self.request)
+        return variant(caption, order % self._orders(), keep_tokens=kept)
 
 
 def _sizes(placed: Placed) -> tuple[int, int, int, int]:
