@@ -177,6 +177,9 @@ class Training:
         try:
             while not (status := follower.look()).phase.is_final:
                 if is_dead(run):
+                    if run.wished() is not None:
+                        kill(run, self._program)
+                        raise Cancelled
                     end_processes(run, self._program)
                     raise ModelError(_broken_off(run, status))
                 context.check()

@@ -21,7 +21,7 @@ import psutil
 import studio
 from studio.errors import from_os_error
 from studio.models.devices import Device
-from studio.training.run_folder import LOG, SILENCE, Phase, RunFolder, RunStatus
+from studio.training.run_folder import LOG, SILENCE, Phase, RunFolder, RunStatus, Wish
 
 PROGRAM = ("-m", "studio.training")
 """What Python is told to do; the run's folder comes after it."""
@@ -155,6 +155,7 @@ def is_dead(run: RunFolder, now: float | None = None) -> bool:
 
 def kill(run: RunFolder, program: Sequence[str] = PROGRAM) -> None:
     """End all processes of a run at once; what was learnt since the last checkpoint is lost."""
+    run.wish(Wish.STOP)  # so that whoever sees it gone knows that a person wanted it
     end_processes(run, program)
     status = run.status()
     if not status.phase.is_final:
