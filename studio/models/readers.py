@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.context import ModelSpec, Rung
 from studio.errors import ModelError, OutOfMemory
+from studio.models.captioners import FOLDER as CAPTIONERS
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.drawers import is_transformers_folder
 from studio.models.entry import ASSETS, NONSENSE
@@ -237,6 +238,8 @@ def _folders(root: Path) -> Iterator[Path]:
             continue
         seen.add(place)
         inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if Path(folder) == root and CAPTIONERS in inner:
+            inner.remove(CAPTIONERS)  # they have a shelf of their own
         if is_transformers_folder(names):
             inner.clear()
             yield Path(folder)
