@@ -72,18 +72,21 @@ class Lessons:
             placed.bucket,
         )
 
-    def captions(self) -> list[str]:
-        """All texts that a run may read, each once."""
+    def captions(self, places: Sequence[int] | None = None) -> list[str]:
+        """All texts that a run may read, each once; places: of these examples alone."""
         orders = range(self._orders()) if self.request.shuffle_tags else range(1)
         found = {"": None}
-        for placed in self.placed:
+        for placed in self._chosen(places):
             found |= dict.fromkeys(self._caption(placed, order) for order in orders)
         return list(found)
 
-    def pictures(self) -> list[tuple[Placed, bool]]:
-        """All pictures that a run may see, each with whether it is mirrored."""
+    def pictures(self, places: Sequence[int] | None = None) -> list[tuple[Placed, bool]]:
+        """All pictures that a run may see, each with whether it is mirrored; places: as above."""
         flips = (False, True) if self.request.flip else (False,)
-        return [(placed, flip) for placed in self.placed for flip in flips]
+        return [(placed, flip) for placed in self._chosen(places) for flip in flips]
+
+    def _chosen(self, places: Sequence[int] | None) -> Sequence[Placed]:
+        return self.placed if places is None else [self.placed[each] for each in places]
 
     def _orders(self) -> int:
         return max(1, min(VARIANTS, _TEXTS // max(1, len(self.placed))))

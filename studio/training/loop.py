@@ -116,7 +116,7 @@ class Loop:
         self._model, self._optimiser = accelerator.prepare(matter.learner, optimiser)
         self._ema = Ema(matter.trained.weights, request.ema) if request.ema else None
         self.state = State(data=matter.data)
-        self._recomputes = bool(request.checkpointing)
+        self.recomputes = bool(request.checkpointing)
         self._load()
         self._pace: float | None = None
         self._seen: list[tuple[torch.Tensor, float]] = []
@@ -160,6 +160,24 @@ class Loop:
             self._checkpoints.write(self.state, Saved(kept, {"optimiser": told, "scale": scale}))
             self._watcher.saved(self.state.step)
         self._accelerator.wait_for_everyone()
+
+    def tried(self, count: int) -> list[float]:
+        """Seconds of the first steps, taken to measure them and not kept."""
+        seconds: list[float] = []
+        self._model.train()
+        while len(seconds) < count:
+            began = time.monotonic()
+            if self._step(len(seconds)):
+                seconds.append(time.monotonic() - began)
+                self._watcher.stepped(len(seconds), None)
+        return seconds
+
+    def size(self) -> int:
+        """Bytes of a checkpoint, once a step has been taken."""
+        tensors, _ = optimisers.state_tensors(self._optimiser.optimizer)
+        means = self._ema.means.values() if self._ema else ()
+        kept = (*self._trained.weights.values(), *tensors.values(), *means)
+        return sum(each.numel() * each.element_size() for each in kept)
 
     @contextlib.contextmanager
     def at_rest(self) -> Any:
@@ -263,8 +281,8 @@ class Loop:
         if size > 1:
             self.state = replace(self.state, micro_batch=size // 2)
             told = f"{size} pictures at a time did not fit into memory; now it is {size // 2}."
-        elif not self._recomputes:
-            self._recomputes = True
+        elif not self.recomputes:
+            self.recomputes = True
             self._matter.recompute()
             told = "One picture did not fit into memory; activations are computed twice now."
         else:
