@@ -16,7 +16,8 @@ from studio.requests import PROMPT_LIMIT, Request, label
 SetName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\w(?:[\w.+ -]*[\w+-])?$")]
 """A plain folder name."""
 Prompt = Annotated[str, Field(max_length=PROMPT_LIMIT)]
-_HIGHEST_RATE = 0.1
+HIGHEST_RATE = 0.1
+"""Of optimisers that do not find their own."""
 _OWN_RATE = 1.0
 
 
@@ -211,13 +212,16 @@ class TrainRequest(Pictures, Prior, Shape, Learning, Watching, NewModelRequest):
     """A LoRA, a textual inversion or a model, taught from pictures.
 
     model: id of the one to begin with, "" for the default. name: of the run and of what it makes.
-    processes: that train together, one on each device. owner: who asked, for the list of runs.
+    processes: that train together, one on each device. accelerate: name of a file of
+    <data>/accelerate, made by `accelerate config`, which says how machines and devices work
+    together; "" for this machine's. owner: who asked, for the list of runs.
     """
 
     kind: Literal["train"] = "train"
     method: Method = Method.LORA
     model: str = Field("", max_length=200)
     processes: int = Field(1, ge=1, le=64)
+    accelerate: str = Field("", max_length=100)
     owner: str = Field("", max_length=100)
 
     @field_validator("prompt", "class_prompt", "trigger", "initial_word", mode="after")
@@ -231,9 +235,9 @@ class TrainRequest(Pictures, Prior, Shape, Learning, Watching, NewModelRequest):
     def _sensible(self) -> "TrainRequest":
         for name in ("learning_rate", "text_rate"):
             rate = getattr(self, name)
-            if rate and rate > _HIGHEST_RATE and self.optimiser is not Optimiser.PRODIGY:
+            if rate and rate > HIGHEST_RATE and self.optimiser is not Optimiser.PRODIGY:
                 raise ValueError(
-                    f"{label(name)} {rate:g} is above {_HIGHEST_RATE:g}, at which "
+                    f"{label(name)} {rate:g} is above {HIGHEST_RATE:g}, at which "
                     f"{self.optimiser.value} tears a model apart; take one near 1e-4"
                 )
         if self.preservation and not self.class_prompt:
