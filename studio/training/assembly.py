@@ -22,7 +22,8 @@ from studio.training.checkpoints import Checkpoints
 from studio.training.learner import Learner
 from studio.training.lessons import Lessons
 from studio.training.loop import Loop, Matter, Watcher
-from studio.training.methods.trained import Trained, trained
+from studio.training.methods.choice import trained
+from studio.training.methods.trained import Trained
 from studio.training.noise import process_of
 from studio.training.pictures.buckets import place
 from studio.training.pictures.example import Example, Placed
