@@ -43,7 +43,10 @@ OnDone = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Parts:
-    """A run put together, before its loop: what measures and what trains have in common."""
+    """A run put together, before its loop: what measures and what trains have in common.
+
+    mark: of the model's files. count: of the subject's pictures, which stand before the class's.
+    """
 
     task: Task
     folder: RunFolder
@@ -56,6 +59,7 @@ class Parts:
     sampler: Sampler
     accelerator: "Accelerator"
     mark: str
+    count: int
 
     @property
     def request(self) -> TrainRequest:
@@ -142,6 +146,7 @@ def assembled(task: Task, folder: RunFolder) -> Parts:
         Sampler(request, entry, pipe, encoding),
         accelerator,
         mark,
+        count,
     )
 
 

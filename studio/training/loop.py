@@ -63,7 +63,7 @@ class Watcher(Protocol):
         ...
 
     def saved(self, step: int) -> None:
-        """A checkpoint is on the disk."""
+        """A checkpoint is on the disk; the weights are as they are to be used."""
         ...
 
     def noticed(self, text: str) -> None:
@@ -158,7 +158,8 @@ class Loop:
             scaler = self._accelerator.scaler
             scale = scaler.state_dict() if scaler is not None else None
             self._checkpoints.write(self.state, Saved(kept, {"optimiser": told, "scale": scale}))
-            self._watcher.saved(self.state.step)
+            with self.at_rest():
+                self._watcher.saved(self.state.step)
         self._accelerator.wait_for_everyone()
 
     def tried(self, count: int) -> list[float]:

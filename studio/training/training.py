@@ -5,6 +5,7 @@ import threading
 from studio.training.assembly import assembled
 from studio.training.beat import Beat
 from studio.training.loop import Outcome
+from studio.training.results import Results
 from studio.training.run_folder import Phase, RunFolder
 from studio.training.task import Task
 from studio.training.watcher import FolderWatcher
@@ -32,5 +33,14 @@ def train(task: Task, folder: RunFolder, beat: Beat | None, ending: threading.Ev
         parts.cache((), on_done)
     except Ended:
         return False
-    loop = parts.loop(FolderWatcher(folder, beat, ending, parts.sampler))
-    return loop.go() is Outcome.FINISHED
+    results = Results(parts)
+    with FolderWatcher(folder, beat, ending, parts.sampler, results) as watcher:
+        loop = parts.loop(watcher)
+        if loop.go() is not Outcome.FINISHED:
+            return False
+    if parts.accelerator.is_main_process:
+        if beat is not None:
+            beat.set(phase=Phase.SAVING)
+        with loop.at_rest():
+            results.publish()
+    return True

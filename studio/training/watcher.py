@@ -4,29 +4,52 @@ import contextlib
 import io
 import threading
 
+from PIL import Image
+
 from studio.training.beat import Beat
+from studio.training.results import Results
 from studio.training.run_folder import Phase, RunFolder
 from studio.training.samples import Sampler
+from studio.training.tensorboard import FOLDER as EVENTS
+from studio.training.tensorboard import EventFile
 
 
 class FolderWatcher:
     """Writes what a run tells into its folder.
 
-    beat: of the process that tells; None in the others, which write nothing.
+    beat: of the process that tells; None in the others, which write nothing. ending: set when the
+    process is to save and end.
     """
 
     def __init__(
-        self, folder: RunFolder, beat: Beat | None, ending: threading.Event, sampler: Sampler
+        self,
+        folder: RunFolder,
+        beat: Beat | None,
+        ending: threading.Event,
+        sampler: Sampler,
+        results: Results,
     ):
         self._folder = folder
         self._beat = beat
         self._ending = ending
         self._sampler = sampler
+        self._results = results
+        self._events: EventFile | None = None
+
+    def __enter__(self) -> "FolderWatcher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._events is not None:
+            self._events.close()
 
     def began(self, step: int, steps: int) -> None:
         """Forget what was measured after the checkpoint that the loop goes on from."""
         with contextlib.suppress(FileNotFoundError):
             self._folder.cut(step)
+        if self._events is not None:
+            self._events.close()
+        self._events = EventFile(self._folder.path / EVENTS, step)
         self._set(phase=Phase.TRAINING, step=step, steps=steps)
 
     def stepped(self, step: int, seconds_left: float | None) -> None:
@@ -36,6 +59,8 @@ class FolderWatcher:
     def measured(self, step: int, values: dict[str, float]) -> None:
         """Add a point to the curves."""
         self._folder.measure(step, values)
+        if self._events is not None:
+            self._events.scalars(step, values)
 
     def looked(self, step: int) -> dict[str, float]:
         """Make samples."""
@@ -47,11 +72,15 @@ class FolderWatcher:
             path = self._folder.sample_path(step, number)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(stream.getvalue())
+            self._show(step, request.prompt, picture)
         self._set(phase=Phase.TRAINING)
         return {}
 
     def saved(self, step: int) -> None:
-        """Nothing more: the checkpoint is there."""
+        """Keep what can be used of this step, and have the curves on the disk too."""
+        self._results.keep(step)
+        if self._events is not None:
+            self._events.flush()
 
     def noticed(self, text: str) -> None:
         """Add a notice."""
@@ -61,6 +90,13 @@ class FolderWatcher:
     def wished(self) -> bool:
         """Whether a signal or a person wishes that the loop ends."""
         return self._ending.is_set() or self._folder.wished() is not None
+
+    def _show(self, step: int, prompt: str, picture: Image.Image) -> None:
+        """Let TensorBoard show a sample."""
+        if self._events is not None:
+            stream = io.BytesIO()
+            picture.save(stream, "PNG")
+            self._events.image(step, f"samples/{prompt}"[:80], stream.getvalue())
 
     def _set(self, **changes: object) -> None:
         if self._beat is not None:

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from enum import Enum
-from typing import Any
 
 from studio.training.export import metadata
 from studio.training.export.facts import Facts, versions
-from studio.training_requests import TABLES
+from studio.training.toml_files import toml_value, write_toml
 
 _SHOWN = 200
 """Pictures whose hashes are listed; of larger sets only how many more there are."""
@@ -23,43 +21,11 @@ def model_card(facts: Facts) -> str:
         _section("Use", _use(facts)),
         _section("Licence", _licence(facts)),
         _section("Curve", _table({name: f"{value:.5g}" for name, value in facts.curve.items()})),
-        _section("Settings", f"```toml\n{settings_text(facts)}```"),
+        _section("Settings", f"```toml\n{write_toml(facts.request)}```"),
         _section("Pictures", _pictures(facts)),
         _section("Versions", _table(facts.versions or versions())),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def settings_text(facts: Facts) -> str:
-    """The request as TOML, in the tables that it is made of; what is None is left out."""
-    asked = facts.request
-    tabled = {name for table in TABLES for name in table.model_fields}
-    values = asked.model_dump()
-    lines = [
-        f"{name} = {toml_value(value)}"
-        for name, value in values.items()
-        if name not in tabled and name != "owner" and value is not None
-    ]
-    for table in TABLES:
-        lines += ["", f"[{table.__name__.lower()}]"]
-        own = ((name, values[name]) for name in table.model_fields)
-        lines += [f"{name} = {toml_value(value)}" for name, value in own if value is not None]
-    return "\n".join(lines) + "\n"
-
-
-def toml_value(value: Any) -> str:
-    """A value as TOML writes it; of text, numbers, truth values and lists of them."""
-    if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(toml_value(each) for each in value)}]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    control = (c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in text)
-    return f'"{"".join(control)}"'
 
 
 def _block(facts: Facts) -> str:
