@@ -69,7 +69,6 @@ def tokenized(tokenizer: Any) -> Any:
     return tokenize
 
 
-@torch.no_grad()
 def clip_states(
     encoders: Encoders,
     chunks: list[list[Chunk]],

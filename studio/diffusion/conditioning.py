@@ -41,7 +41,10 @@ class TextEncoding(Protocol):
         ...
 
     def encode(self, chunks: list[list[Chunk]], clip_skip: int) -> TextStates:
-        """Their states; RequestError for a clip_skip beyond the layers."""
+        """Their states, with gradients where these are wanted.
+
+        RequestError for a clip_skip beyond the layers.
+        """
         ...
 
 
@@ -53,6 +56,7 @@ class PromptStates:
     a clip_skip beyond the encoder's layers.
     """
 
+    @torch.no_grad()
     def __init__(self, encoding: TextEncoding, plan: PromptPlan, clip_skip: int = 1):
         chunks: dict[str, list[list[Chunk]]] = {}
         total = 0
@@ -71,6 +75,7 @@ class PromptStates:
         return [(weight, self._states[text]) for weight, text in self._plan.at(step)]
 
 
+@torch.no_grad()
 def encode(encoding: TextEncoding, text: str, clip_skip: int = 1) -> TextStates:
     """A text with weights and BREAKs as encoder states, in the encoder's own dtype.
 

@@ -26,11 +26,13 @@ class Seen:
 
     size: width and height in pixels. beside: channels (1, c, h, w) that a model for inpainting
     reads next to the latents. distilled_cfg_scale: for models that were distilled from guidance.
+    time_ids: (b, 6), for XL, of pictures whose sizes and crops are known; None for a picture to be.
     """
 
     size: tuple[int, int]
     beside: torch.Tensor | None = None
     distilled_cfg_scale: float | None = None
+    time_ids: torch.Tensor | None = None
 
 
 def predictor(network: Network, pipe: Any, seen: Seen) -> Predict:
@@ -56,7 +58,10 @@ def _unet(pipe: Any, seen: Seen) -> Predict:
             count = len(conditions.embeds)
             told = time_ids[[0, *[1] * (count - 1)] if count > 1 else [1]]
             repeats = len(latents) // count
-            added = {"text_embeds": pooled, "time_ids": told.repeat_interleave(repeats, dim=0)}
+            own = told.repeat_interleave(repeats, dim=0)
+            if seen.time_ids is not None:
+                own = seen.time_ids.to(own)
+            added = {"text_embeds": pooled, "time_ids": own}
         if seen.beside is not None:
             latents = torch.cat([latents, seen.beside.expand(len(latents), -1, -1, -1)], dim=1)
         prediction = pipe.unet(

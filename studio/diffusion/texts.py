@@ -49,7 +49,6 @@ class T5:
             return [Chunk((), ())]
         return chunked(text, tokenized(self.tokenizer), self.positions - 1)
 
-    @torch.no_grad()
     def states(self, chunks: list[Chunk], like: torch.Tensor) -> torch.Tensor:
         """(1, tokens, features), on the device and in the number format of `like` for zeros."""
         if self.encoder is None:

@@ -1,13 +1,12 @@
 """Checkpoints that a kill cannot spoil: written aside, flushed to the disk, then renamed."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import from_os_error
+from studio.store.folders import write_folder
 
 if TYPE_CHECKING:
     import torch
@@ -87,41 +86,3 @@ class Checkpoints:
         write_folder(self._folder / f"step-{state.step:08}", fill)
         for old in self.all()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
-
-
-def write_folder(folder: Path, fill: Any) -> None:
-    """A folder that is whole or not there; fill: writes the files into the folder it is given.
-
-    A folder of that name that is there already is replaced.
-    """
-    aside = folder.with_name(f"{folder.name}.part")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        fill(aside)
-        for file in aside.rglob("*"):
-            flush(file)
-        flush(aside)
-        if folder.exists():
-            old = folder.with_name(f"{folder.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-            aside.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            aside.rename(folder)
-        flush(folder.parent)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise from_os_error(error, f"write {folder}") from None
-
-
-def flush(path: Path) -> None:
-    """Have a file or a folder on the disk, whatever happens to the machine."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

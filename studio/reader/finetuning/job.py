@@ -24,12 +24,12 @@ from studio.models.readers import ReaderShelf
 from studio.reader.data_sets import DataSets
 from studio.reader.evaluating import Evaluating
 from studio.reader.finetuning.card import Made, card
-from studio.reader.finetuning.checkpoint import flush
 from studio.reader.finetuning.child import Child
 from studio.reader.finetuning.options import FILE_NAME, Options
 from studio.reader.leaderboard import Leaderboard
 from studio.reader_requests import EvaluateRequest, FinetuneRequest, Precision, Recipe
 from studio.requests import validated
+from studio.store.folders import flush
 
 _READERS, _ENCODERS = "readers", "encoders"
 _HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*")

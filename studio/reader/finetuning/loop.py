@@ -20,11 +20,12 @@ import numpy as np
 
 from studio.errors import DataError, ModelError
 from studio.reader.finetuning.batches import Plan, share
-from studio.reader.finetuning.checkpoint import Checkpoints, write_folder
+from studio.reader.finetuning.checkpoint import Checkpoints
 from studio.reader.finetuning.features import Features, takes_types
 from studio.reader.finetuning.model import groups
 from studio.reader.finetuning.options import Options
 from studio.reader.finetuning.soft_labels import SoftLabels, distilled
+from studio.store.folders import write_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

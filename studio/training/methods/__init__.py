@@ -1,0 +1,1 @@
+"""What each method trains of a loaded model; they share the loop."""
