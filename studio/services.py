@@ -59,7 +59,7 @@ from studio.store.submissions import SubmissionTable
 from studio.training.derive import resolved
 from studio.training.launch.asking import Asking
 from studio.training.launch.class_pictures import ClassPictures
-from studio.training.launch.hold import DeviceHold
+from studio.training.launch.hold import Adopting, DeviceHold
 from studio.training.launch.job import Training
 from studio.training.launch.process import PROGRAM
 from studio.training.launch.runs import Runs
@@ -101,6 +101,7 @@ class Services:
     trainer: Worker
     picture_sets: PictureSets
     training: Training
+    adopting: Adopting
     runs: Runs
 
     def acquire(self) -> None:
@@ -116,7 +117,7 @@ class Services:
     def start(self) -> None:
         """Take up the queue and warm up in the background."""
         # Before anybody else takes the device: runs that outlived their server are at work on it.
-        self.training.adopt()
+        self.adopting.start()
         self.worker.start()
         self.fetcher.start()
         self.maker.start()
@@ -132,6 +133,7 @@ class Services:
         self.maker.stop()
         self.scorer.stop()
         self.trainer.stop()
+        self.adopting.stop()
         self.tidying.stop()
         self.database.close()
         self.lock.release()
@@ -283,6 +285,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         trainer,
         picture_sets,
         training,
+        Adopting(training.adopt),
         Runs(settings.data_dir, queue.submit, training_program),
     )
 

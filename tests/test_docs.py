@@ -65,9 +65,15 @@ def test_every_command_and_option_is_told_of(name):
     text = doc("commands")
     section = re.search(rf"^## atelier {name}\b.*?(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert section, f"there is no section on atelier {name}"
+    command = commands()[name]
+    # The commands below another one share its section.
+    below = getattr(command, "commands", {})
+    for word in below:
+        assert re.search(rf"`atelier {name} {word}[ `]|\| `{word}[ `]", section[0]), word
     options = [
         option
-        for parameter in commands()[name].params  # type: ignore[attr-defined]
+        for each in (command, *below.values())
+        for parameter in each.params  # type: ignore[attr-defined]
         for option in parameter.opts
         if option.startswith("-") and option != "--help"
     ]
