@@ -59,13 +59,14 @@ from studio.store.submissions import SubmissionTable
 from studio.training.derive import resolved
 from studio.training.launch.asking import Asking
 from studio.training.launch.class_pictures import ClassPictures
+from studio.training.launch.costing import Costing
 from studio.training.launch.hold import Adopting, DeviceHold
 from studio.training.launch.job import Training
 from studio.training.launch.process import PROGRAM
 from studio.training.launch.runs import Runs
 from studio.training.pictures.examples import examples
 from studio.training.pictures.sets import PictureSets
-from studio.training_requests import TrainRequest
+from studio.training_requests import CostRequest, TrainRequest
 
 log = logging.getLogger(__name__)
 _DAY = 86_400
@@ -101,6 +102,7 @@ class Services:
     trainer: Worker
     picture_sets: PictureSets
     training: Training
+    costing: Costing
     adopting: Adopting
     runs: Runs
 
@@ -235,8 +237,10 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
     )
     picture_sets = PictureSets(settings.data_dir)
-    training = _from_pictures(settings, catalogue, shelf, engine, picture_sets, training_program)
-    trainings = _trainings(finetuning, training)
+    training, costing = _from_pictures(
+        settings, catalogue, shelf, engine, picture_sets, training_program
+    )
+    trainings = _trainings(finetuning, training, costing)
     queue = JobQueue(
         jobs, outputs, kinds | fetching | making | reading | trainings, settings.max_waiting_jobs
     )
@@ -285,6 +289,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         trainer,
         picture_sets,
         training,
+        costing,
         Adopting(training.adopt),
         Runs(settings.data_dir, queue.submit, training_program),
     )
@@ -327,8 +332,8 @@ def _from_pictures(
     engine: Engine,
     picture_sets: PictureSets,
     program: Sequence[str],
-) -> Training:
-    """What trains models from pictures, in processes of their own."""
+) -> tuple[Training, Costing]:
+    """What trains models from pictures, in processes of their own, and what tells their cost."""
 
     def paint(request: GenerationRequest, context: Context) -> None:
         engine.generate(resolve_generation(request, catalogue, shelf), context)
@@ -336,19 +341,21 @@ def _from_pictures(
     def derive(request: TrainRequest, folder: Path, entry: ModelEntry) -> TrainRequest:
         return resolved(request, examples(folder, request), entry)
 
-    return Training(
+    parts = (
         settings.data_dir,
         Asking(settings.data_dir, catalogue, picture_sets.path, derive),
         DeviceHold(engine.broker),
         ClassPictures(settings.data_dir / "cache", catalogue, paint),
         engine.device,
         engine.empty,
-        wanted=settings.device,
-        program=program,
+    )
+    return (
+        Training(*parts, wanted=settings.device, program=program),
+        Costing(*parts, wanted=settings.device),
     )
 
 
-def _trainings(finetuning: Finetuning, training: Training) -> dict[str, Kind]:
+def _trainings(finetuning: Finetuning, training: Training, costing: Costing) -> dict[str, Kind]:
     """The kinds of jobs that train, alone on the device and for hours."""
     return {
         "finetune-reader": Kind(
@@ -367,6 +374,13 @@ def _trainings(finetuning: Finetuning, training: Training) -> dict[str, Kind]:
             Use.NONE,
             title="a training",
             resumes=True,
+        ),
+        "train-cost": Kind(
+            CostRequest,
+            lambda request: costing.resolve(cast(CostRequest, request)),
+            lambda request, context: costing(cast(CostRequest, request), context),
+            Use.NONE,
+            title="a measurement",
         ),
     }
 

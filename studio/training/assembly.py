@@ -210,7 +210,8 @@ def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
         told = request.model_copy(
             update={"prompt": request.class_prompt, "trigger": "", "captions": CaptionSource.PROMPT}
         )
-        others = [replace(each, repeats=1) for each in examples(task.class_pictures, told)]
+        there = examples(task.class_pictures, told)[: request.class_pictures]
+        others = [replace(each, repeats=1) for each in there]
     shape = (side, entry.multiple, request.buckets, entry.largest)
     placed = place(own, *shape)
     return [*placed, *place(others, *shape)], len(placed)
