@@ -218,7 +218,7 @@ def _conclude(services: Services, row: JobRow, run: RunFolder, going: bool) -> N
         raise AtelierError(row.reason)
     if row.status is Status.FINISHED:
         entry = services.runs.get(run.name)
-        print(f"{entry.title} is trained: {entry.result}")
+        print(f"{entry.title} is trained: {entry.result or run.path}")
         return
     status = run.status()
     how = "Paused" if status.phase is Phase.PAUSED else "Stopped"
