@@ -1,1 +1,1 @@
-"""Looking at a training: scores of its samples, its curves in words, and grids of its checkpoints."""
+"""Looking at a training: scores of its samples, its curves in words, grids of checkpoints."""
