@@ -32,6 +32,7 @@ from studio.training.plan import Plan
 from studio.training.run_folder import RunFolder
 from studio.training.samples import Sampler
 from studio.training.task import Task
+from studio.training.watching.held_out import Split, split
 from studio.training_requests import CaptionSource, TrainRequest
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Parts:
     """A run put together, before its loop: what measures and what trains have in common.
 
     mark: of the model's files. count: of the subject's pictures, which stand before the class's.
+    note: what a person should know of what is held out, or "".
     """
 
     task: Task
@@ -60,6 +62,7 @@ class Parts:
     accelerator: "Accelerator"
     mark: str
     count: int
+    note: str
 
     @property
     def request(self) -> TrainRequest:
@@ -80,8 +83,8 @@ class Parts:
                 self.encoding.encode(self.encoding.chunks(literal(text)), 1)
             self.sampler.read_ahead()
 
-    def loop(self, watcher: Watcher) -> Loop:
-        """The loop, with only that on the device which it needs."""
+    def learner(self) -> Learner:
+        """The model that learns, with only that on the device which it needs."""
         request, family = self.request, self.entry.family
         assert family is not None
         _put_away(self.pipe, self.entry, self.changed, request)
@@ -90,7 +93,7 @@ class Parts:
             denoiser.enable_gradient_checkpointing()
         if request.compile:
             denoiser.compile()
-        learner = Learner(
+        return Learner(
             self.pipe,
             family,
             self.lessons.process,
@@ -98,6 +101,12 @@ class Parts:
             self.changed.modules,
             free=self.changed.reads,
         )
+
+    def loop(self, learner: Learner, watcher: Watcher) -> Loop:
+        """The loop of a learner."""
+        request, family = self.request, self.entry.family
+        assert family is not None
+        denoiser = getattr(self.pipe, family.denoiser)
         matter = Matter(
             request,
             learner,
@@ -120,7 +129,8 @@ def assembled(task: Task, folder: RunFolder) -> Parts:
     assert family is not None
     pipe = loaded(task, entry, accelerator)
     changed = trained(request, pipe, family)
-    placed, count = _placed(task, entry)
+    apart, others = _placed(task, entry)
+    placed, count = [*apart.learnt, *others], len(apart.learnt)
     process = process_of(pipe.scheduler.config, flow=family.flow, gamma=request.min_snr_gamma)
     mark = fingerprint(entry)
     kept = Kept(task.data / "cache" / "training")
@@ -140,13 +150,14 @@ def assembled(task: Task, folder: RunFolder) -> Parts:
         entry,
         pipe,
         changed,
-        Lessons(request, placed, Latents(kept, pipe.vae, mark), process),
+        Lessons(request, placed, apart.held, Latents(kept, pipe.vae, mark), process),
         encoding,
         plan,
         Sampler(request, entry, pipe, encoding),
         accelerator,
         mark,
         count,
+        apart.note,
     )
 
 
@@ -200,8 +211,8 @@ def named(request: TrainRequest, placed: Sequence[Placed], mark: str) -> str:
     return hashlib.sha256(f"{mark} {told} {request.batch_size}".encode()).hexdigest()[:24]
 
 
-def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
-    """The pictures in their buckets, the subject's first, and how many these are."""
+def _placed(task: Task, entry: ModelEntry) -> tuple[Split, list[Placed]]:
+    """The subject's pictures in their buckets, some of them held out, and the class's."""
     request = task.request
     side = request.resolution or entry.width
     own = examples(task.pictures, request)
@@ -213,8 +224,8 @@ def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
         there = examples(task.class_pictures, told)[: request.class_pictures]
         others = [replace(each, repeats=1) for each in there]
     shape = (side, entry.multiple, request.buckets, entry.largest)
-    placed = place(own, *shape)
-    return [*placed, *place(others, *shape)], len(placed)
+    apart = split(place(own, *shape), request.held_out, request.flip)
+    return apart, place(others, *shape)
 
 
 def _put_away(pipe: Any, entry: ModelEntry, changed: Trained, request: TrainRequest) -> None:

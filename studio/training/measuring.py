@@ -76,7 +76,7 @@ def measure(task: Task, folder: RunFolder, beat: Beat | None, ending: threading.
     encoding = (time.monotonic() - began) / max(1, done)
     silent = _Silent(beat)
     with _peak(device) as peak:
-        loop = parts.loop(silent)
+        loop = parts.loop(parts.learner(), silent)
         if beat is not None:
             beat.set(phase=Phase.TRAINING)
         seconds = loop.tried(STEPS)

@@ -34,8 +34,9 @@ def train(task: Task, folder: RunFolder, beat: Beat | None, ending: threading.Ev
     except Ended:
         return False
     results = Results(parts)
-    with FolderWatcher(folder, beat, ending, parts.sampler, results) as watcher:
-        loop = parts.loop(watcher)
+    learner = parts.learner()
+    with FolderWatcher(parts, learner, results, beat, ending) as watcher:
+        loop = parts.loop(learner, watcher)
         if loop.go() is not Outcome.FINISHED:
             return False
     if parts.accelerator.is_main_process:

@@ -6,10 +6,12 @@ import threading
 
 from PIL import Image
 
+from studio.training.assembly import Parts
 from studio.training.beat import Beat
+from studio.training.learner import Learner
+from studio.training.looks import Looks
 from studio.training.results import Results
-from studio.training.run_folder import Phase, RunFolder
-from studio.training.samples import Sampler
+from studio.training.run_folder import Phase
 from studio.training.tensorboard import FOLDER as EVENTS
 from studio.training.tensorboard import EventFile
 
@@ -23,16 +25,17 @@ class FolderWatcher:
 
     def __init__(
         self,
-        folder: RunFolder,
+        parts: Parts,
+        learner: Learner,
+        results: Results,
         beat: Beat | None,
         ending: threading.Event,
-        sampler: Sampler,
-        results: Results,
     ):
-        self._folder = folder
+        self._folder = parts.folder
+        self._note = parts.note
         self._beat = beat
         self._ending = ending
-        self._sampler = sampler
+        self._looks = Looks(parts, learner, self._show, self.noticed)
         self._results = results
         self._events: EventFile | None = None
 
@@ -51,6 +54,8 @@ class FolderWatcher:
             self._events.close()
         self._events = EventFile(self._folder.path / EVENTS, step)
         self._set(phase=Phase.TRAINING, step=step, steps=steps)
+        if step == 0 and self._note:
+            self.noticed(self._note)
 
     def stepped(self, step: int, seconds_left: float | None) -> None:
         """Tell where the loop is."""
@@ -63,18 +68,11 @@ class FolderWatcher:
             self._events.scalars(step, values)
 
     def looked(self, step: int) -> dict[str, float]:
-        """Make samples."""
+        """Make samples and measure."""
         self._set(phase=Phase.SAMPLING)
-        for number, request in enumerate(self._sampler.requests()):
-            picture = self._sampler.paint(request)
-            stream = io.BytesIO()
-            picture.save(stream, "WEBP", quality=92)
-            path = self._folder.sample_path(step, number)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(stream.getvalue())
-            self._show(step, request.prompt, picture)
+        values = self._looks(step)
         self._set(phase=Phase.TRAINING)
-        return {}
+        return values
 
     def saved(self, step: int) -> None:
         """Keep what can be used of this step, and have the curves on the disk too."""
