@@ -11,6 +11,7 @@ from PIL import Image
 from studio.errors import ModelError
 from studio.models.catalogue import Catalogue
 from studio.training.assembly import Parts
+from studio.training.choice import export_path
 from studio.training.export.card import model_card
 from studio.training.export.embedding import write_embedding
 from studio.training.export.facts import Facts, versions
@@ -23,8 +24,6 @@ from studio.training.pictures.captions import tags_of
 from studio.training.run_folder import RESULT, RunFolder
 from studio.training_requests import Method
 
-EXPORTS = "exports"
-"""In a run's folder: what each look at the run could have been used as, where it is small."""
 _CARD = "README.md"
 _THUMBNAIL = 256
 _DTYPE = "float16"
@@ -128,11 +127,6 @@ class Results:
             return
         vectors = list(parts.changed.weights.values())
         write_embedding(vectors, self.facts(step), place, replace=True)
-
-
-def export_path(folder: RunFolder, step: int) -> Path:
-    """Where a LoRA or an embedding of a step lies in a run's folder."""
-    return folder.path / EXPORTS / f"step-{step:08}.safetensors"
 
 
 def _triggers(parts: Parts) -> tuple[str, ...]:

@@ -5,13 +5,27 @@ import torch
 from safetensors.torch import load_file
 from training_runs import Program, here
 
+from studio.errors import NotFound
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.training.checkpoints import Checkpoints
-from studio.training.results import export_path
+from studio.training.choice import (
+    export_path,
+    put_to_use,
+    recommendation_of,
+    scores_of,
+    steps_of,
+    verdict_of,
+)
 from studio.training.run_folder import RESULT, Phase
 
+LOOKED = {
+    "sample_prompts": ("a photo of sks cat",),
+    "sample_every": 3,
+    "sample_steps": 2,
+    "held_out": None,
+}
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
@@ -22,7 +36,7 @@ def catalogue(training_data):
 
 def test_a_lora_is_where_loras_are_looked_for(begun, tiny, catalogue, training_data):
     name = "made-lora"
-    folder = begun(name, model=tiny("sd"), sample_prompts=("a photo of sks cat",), sample_every=3)
+    folder = begun(name, model=tiny("sd"), **LOOKED)
     Program(folder).done()
     status = folder.status()
     assert (status.phase, status.step, status.steps) == (Phase.FINISHED, 6, 6)
@@ -37,6 +51,20 @@ def test_a_lora_is_where_loras_are_looked_for(begun, tiny, catalogue, training_d
     assert [step for step, _, _ in folder.samples()] == [0, 3, 6]
     assert "sks" in (folder.path / RESULT / "README.md").read_text()
     assert list((folder.path / "tensorboard").glob("events*"))
+    assert steps_of(folder) == [0, 2, 4, 6]
+    put_to_use(folder, 4, lora.path)
+    assert lora.path.read_bytes() == export_path(folder, 4).read_bytes()
+    with pytest.raises(NotFound, match=r"Of step 5 .* there are: 0, 2, 4, 6"):
+        put_to_use(folder, 5, lora.path)
+    assert lora.path.read_bytes() == export_path(folder, 4).read_bytes()
+    # Looks are taken at 0, 3 and 6, of which only the last was kept.
+    assert list(scores_of(folder)) == [0, 3, 6]
+    assert all(len(each.subject) == 1 for each in scores_of(folder).values())
+    assert all(each.held_out for each in scores_of(folder).values())
+    chosen = recommendation_of(folder)
+    assert chosen is not None
+    assert chosen.step in (2, 4, 6)
+    assert verdict_of(folder).sentence
     lora.path.unlink()
 
 
