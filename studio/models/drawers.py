@@ -27,8 +27,11 @@ Stamp = tuple[int, int]
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pickle")
 _WIDE = 0.09
 """Spread of the tensor that tells velocity from noise; see originals.layout."""
-_SCALES = (".alpha", ".dora_scale")
-_LORA = ("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.", "hada_w", "lokr_w")
+_LORA = (
+    *("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.", "hada_w", "lokr_w"),
+    # Files of several number formats begin with their alphas and magnitudes.
+    *("lora_unet_", "lora_te", "lora_transformer_", "lora_magnitude_vector"),
+)
 _VERSION = 2
 """Of what is kept about LoRA files: another one is read anew."""
 _EMBEDDING = ({"emb_params"}, {"clip_l", "clip_g"}, {"clip_l"}, {"clip_g"})
@@ -180,9 +183,8 @@ def _recognised(path: Path, size: int) -> WeightFile:
 
 
 def _is_lora(header: Header) -> bool:
-    """Every tensor of a LoRA but its scales is named as one, so that a few tell."""
-    names = (name for name in header.names if not name.endswith(_SCALES))
-    return any(mark in name for name in islice(names, 8) for mark in _LORA)
+    """Every tensor of a LoRA is named as one, so that a few tell."""
+    return any(mark in name for name in islice(header.names, 8) for mark in _LORA)
 
 
 def _kind(header: Header) -> Kind:

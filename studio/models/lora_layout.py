@@ -1,7 +1,8 @@
 """LoRA files in kohya's names, as peft wants them: exact, layer by layer.
 
-diffusers guesses names from their parts and passes over the magnitudes of a DoRA. Here they are
-looked up among a pipeline's own layers, so that each layer has its own rank, alpha and magnitudes.
+diffusers guesses names from their parts, passes over the magnitudes of a DoRA and, where alphas
+differ from layer to layer, over all but the commonest. Here names are looked up among a pipeline's
+own layers, so that each has its own rank, alpha and magnitudes.
 """
 
 from collections import Counter, defaultdict
