@@ -20,7 +20,7 @@ from studio.requests import Request
 from studio.training.watching.grid_picture import Cell, Painted, best, compose
 from studio.training_requests import Prompt, SetName
 
-_MOST = 400
+_MOST = 300
 Paint = Callable[[int, float, str, int], Image.Image]
 """Makes the picture of a checkpoint (by its step), a strength, a prompt and a seed."""
 Score = Callable[[Image.Image, str], Mapping[str, float | None]]

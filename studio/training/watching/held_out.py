@@ -84,7 +84,7 @@ def split(places: Sequence[Placed], share: float | None = None, flip: bool = Fal
         if place.example.sha256 in out:
             held.setdefault(place.example.sha256, place)
     learnt = tuple(place for place in places if place.example.sha256 not in out)
-    few = len(held) < 4
+    few = 0 < len(held) < 4
     note = f"Only {len(held)} of {len(files)} pictures are held out; their loss is a rough measure."
     return Split(learnt, tuple(Held(held[f]) for f in files if f in held), False, note * few)
 
