@@ -120,6 +120,11 @@ class Engine:
         """Give memory that nothing uses any more back to the system."""
         release_cached(self.device())
 
+    def empty(self) -> None:
+        """Take all models that nobody holds off the device."""
+        self.models.clear()
+        self.release()
+
     def generate(self, request: Request, context: Context) -> None:
         """The work function of generation jobs."""
         self._workers()[0](cast(GenerationRequest, request), context)

@@ -75,6 +75,10 @@ class Cancelled(AtelierError):
         super().__init__("Cancelled.")
 
 
+class ServerEnds(Cancelled):
+    """The server ends, which is nobody's wish to stop the job."""
+
+
 def from_os_error(error: OSError, doing: str) -> StorageError:
     """A StorageError with a sentence for an operating system's refusal.
 

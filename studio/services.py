@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -11,6 +12,7 @@ from typing import cast
 from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry
 
+from studio.context import Context
 from studio.diffusion.resolve import (
     resolve_edit,
     resolve_generation,
@@ -24,6 +26,7 @@ from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
 from studio.models.catalogue import Catalogue
+from studio.models.entry import ModelEntry
 from studio.models.hashes import Hashes
 from studio.models.hub import Hub
 from studio.models.idle import Tidying
@@ -53,6 +56,16 @@ from studio.store.inputs import InputStore
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
 from studio.store.submissions import SubmissionTable
+from studio.training.derive import resolved
+from studio.training.launch.asking import Asking
+from studio.training.launch.class_pictures import ClassPictures
+from studio.training.launch.hold import DeviceHold
+from studio.training.launch.job import Training
+from studio.training.launch.process import PROGRAM
+from studio.training.launch.runs import Runs
+from studio.training.pictures.examples import examples
+from studio.training.pictures.sets import PictureSets
+from studio.training_requests import TrainRequest
 
 log = logging.getLogger(__name__)
 _DAY = 86_400
@@ -86,6 +99,9 @@ class Services:
     scorer: Worker
     finetuning: Finetuning
     trainer: Worker
+    picture_sets: PictureSets
+    training: Training
+    runs: Runs
 
     def acquire(self) -> None:
         """Take the data folder for this server; StorageError when another one has it."""
@@ -99,6 +115,8 @@ class Services:
 
     def start(self) -> None:
         """Take up the queue and warm up in the background."""
+        # Before anybody else takes the device: runs that outlived their server are at work on it.
+        self.training.adopt()
         self.worker.start()
         self.fetcher.start()
         self.maker.start()
@@ -126,6 +144,7 @@ class Services:
 
     def _in_background(self) -> None:
         self.engine.warm_up()
+        self.runs.sweep()
         days = self.settings.trash_days
         if days:
             try:
@@ -134,11 +153,11 @@ class Services:
                 log.warning("The trash could not be emptied: %s", error)
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM) -> Services:
     """Services on the data folder, which is made when it is not there.
 
-    Raises StorageError when the folder cannot be written, SettingsError when a setting names
-    something that this machine lacks.
+    training_program: what Python is told to do for a run. Raises StorageError when the folder
+    cannot be written, SettingsError when a setting names something that this machine lacks.
     """
     _check_attention(settings)
     prepare_folder(settings.data_dir)
@@ -213,9 +232,11 @@ def build_services(settings: Settings) -> Services:
     finetuning = Finetuning(
         settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
     )
-    training = _training(finetuning)
+    picture_sets = PictureSets(settings.data_dir)
+    training = _from_pictures(settings, catalogue, shelf, engine, picture_sets, training_program)
+    trainings = _trainings(finetuning, training)
     queue = JobQueue(
-        jobs, outputs, kinds | fetching | making | reading | training, settings.max_waiting_jobs
+        jobs, outputs, kinds | fetching | making | reading | trainings, settings.max_waiting_jobs
     )
     hooks = (JobLog(), MemoryRelease(engine.release))
     runner = Runner(queue, engine.models, outputs, hooks, engine.broker)
@@ -232,7 +253,7 @@ def build_services(settings: Settings) -> Services:
         Worker(
             queue, jobs, Runner(queue, engine.models, outputs, hooks, engine.broker), tuple(kind)
         )
-        for kind in (reading, training)
+        for kind in (reading, trainings)
     )
     lock = FileLock(settings.data_dir / "server.lock")
     return Services(
@@ -260,6 +281,9 @@ def build_services(settings: Settings) -> Services:
         scorer,
         finetuning,
         trainer,
+        picture_sets,
+        training,
+        Runs(settings.data_dir, queue.submit, training_program),
     )
 
 
@@ -293,7 +317,35 @@ def _reading(evaluating: Evaluating) -> dict[str, Kind]:
     }
 
 
-def _training(finetuning: Finetuning) -> dict[str, Kind]:
+def _from_pictures(
+    settings: Settings,
+    catalogue: Catalogue,
+    shelf: UpscalerShelf,
+    engine: Engine,
+    picture_sets: PictureSets,
+    program: Sequence[str],
+) -> Training:
+    """What trains models from pictures, in processes of their own."""
+
+    def paint(request: GenerationRequest, context: Context) -> None:
+        engine.generate(resolve_generation(request, catalogue, shelf), context)
+
+    def derive(request: TrainRequest, folder: Path, entry: ModelEntry) -> TrainRequest:
+        return resolved(request, examples(folder, request), entry)
+
+    return Training(
+        settings.data_dir,
+        Asking(settings.data_dir, catalogue, picture_sets.path, derive),
+        DeviceHold(engine.broker),
+        ClassPictures(settings.data_dir / "cache", catalogue, paint),
+        engine.device,
+        engine.empty,
+        wanted=settings.device,
+        program=program,
+    )
+
+
+def _trainings(finetuning: Finetuning, training: Training) -> dict[str, Kind]:
     """The kinds of jobs that train, alone on the device and for hours."""
     return {
         "finetune-reader": Kind(
@@ -303,7 +355,16 @@ def _training(finetuning: Finetuning) -> dict[str, Kind]:
             Use.ALONE,
             title="a training",
             resumes=True,
-        )
+        ),
+        "train": Kind(
+            TrainRequest,
+            lambda request: training.resolve(cast(TrainRequest, request)),
+            lambda request, context: training(cast(TrainRequest, request), context),
+            # It takes the device itself, for as long as its process lives.
+            Use.NONE,
+            title="a training",
+            resumes=True,
+        ),
     }
 
 

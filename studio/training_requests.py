@@ -212,13 +212,16 @@ class TrainRequest(Pictures, Prior, Shape, Learning, Watching, NewModelRequest):
     """A LoRA, a textual inversion or a model, taught from pictures.
 
     model: id of the one to begin with, "" for the default. name: of the run and of what it makes.
-    processes: that train together, one on each device. owner: who asked, for the list of runs.
+    processes: that train together, one on each device. accelerate: name of a file of
+    <data>/accelerate, made by `accelerate config`, which says how machines and devices work
+    together; "" for this machine's. owner: who asked, for the list of runs.
     """
 
     kind: Literal["train"] = "train"
     method: Method = Method.LORA
     model: str = Field("", max_length=200)
     processes: int = Field(1, ge=1, le=64)
+    accelerate: str = Field("", max_length=100)
     owner: str = Field("", max_length=100)
 
     @field_validator("prompt", "class_prompt", "trigger", "initial_word", mode="after")

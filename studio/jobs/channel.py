@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 from studio.context import Signal
-from studio.errors import Cancelled
+from studio.errors import Cancelled, ServerEnds
 from studio.events import FINAL, TRANSIENT, Event
 
 
@@ -70,10 +70,12 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
+        self._closing = False
         self._skipped = threading.Event()
 
-    def cancel(self) -> None:
-        """Stop the job at its next step."""
+    def cancel(self, *, closing: bool = False) -> None:
+        """Stop the job at its next step; closing: for the server ends, not because of a person."""
+        self._closing = closing and not self._cancelled.is_set()
         self._cancelled.set()
 
     @property
@@ -86,9 +88,9 @@ class CancelToken:
         self._skipped.set()
 
     def check(self) -> Signal:
-        """Cancelled when the job is to stop; SKIP once for each wish to skip."""
+        """Cancelled (or ServerEnds) when the job is to stop; SKIP once for each wish to skip."""
         if self._cancelled.is_set():
-            raise Cancelled
+            raise ServerEnds if self._closing else Cancelled
         if self._skipped.is_set():
             self._skipped.clear()
             return Signal.SKIP

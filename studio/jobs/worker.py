@@ -215,7 +215,7 @@ class Worker:
         self._taken_back = token is not None and token.is_cancelled
         self._closing.set()
         if token is not None:
-            token.cancel()
+            token.cancel(closing=True)
         with self._queue.arrived:
             self._queue.arrived.notify_all()
         if self._thread.is_alive():
@@ -242,7 +242,7 @@ class Worker:
                 return
             self._current = job.id
             if self._closing.is_set():  # stop() may have looked before there was a job to cancel
-                self._queue.live(job.id)[1].cancel()
+                self._queue.live(job.id)[1].cancel(closing=True)
             self._queue.tell_positions()
             self.runner.run(job, lambda: self._closing.is_set() and not self._taken_back)
             self._current = ""

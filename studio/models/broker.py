@@ -140,6 +140,19 @@ class Broker:
         self._journal.record("lease", holder=holder.title, kind=kind, seconds=waited)
         return number
 
+    def adopt(self, holder: Holder) -> int:
+        """The device alone for one who is at work on it already, whoever else has it; its number.
+
+        It is a fact and no question: a run that outlived its server, or begun by another process.
+        """
+        with self._changed:
+            self._number += 1
+            number = self._number
+            self._held[number] = Lease(holder, True, time.time())
+        self._evict()
+        self._journal.record("adopt", holder=holder.title)
+        return number
+
     def give_back(self, number: int) -> None:
         """End a lease; one that was taken back already stays so."""
         with self._changed:
