@@ -30,10 +30,10 @@ class Taken:
 
 def take_picture(data: bytes, name: str = "The file") -> Taken:
     """An upload as RGB, upright. Raises InputError in one sentence."""
-    with _in_words(name), _opened(data, name) as image:
+    with in_words(name), opened(data, name) as image:
         notes = _animated(image, name)
-        upright = ImageOps.exif_transpose(_loaded(image))
-        plain = _eight_bits(_in_srgb(upright))
+        upright = ImageOps.exif_transpose(loaded(image))
+        plain = eight_bits(_in_srgb(upright))
         if plain.has_transparency_data:
             plain = plain.convert("RGBA")
             if np.asarray(plain.getchannel("A")).min() < 255:
@@ -49,9 +49,9 @@ def take_mask(data: bytes, name: str = "The mask") -> Taken:
     Where a file has transparent parts and one colour, what is painted is what is not transparent;
     else it is what is bright.
     """
-    with _in_words(name), _opened(data, name) as image:
+    with in_words(name), opened(data, name) as image:
         notes = _animated(image, name)
-        plain = _eight_bits(ImageOps.exif_transpose(_loaded(image)))
+        plain = eight_bits(ImageOps.exif_transpose(loaded(image)))
         if plain.has_transparency_data:
             pixels = np.asarray(plain.convert("RGBA"))
             alpha, light = pixels[..., 3], pixels[..., :3].max(axis=-1)
@@ -63,7 +63,7 @@ def take_mask(data: bytes, name: str = "The mask") -> Taken:
 
 
 @contextmanager
-def _in_words(name: str) -> Iterator[None]:
+def in_words(name: str) -> Iterator[None]:
     """Whatever a decoder raises, as an InputError."""
     try:
         yield
@@ -78,8 +78,8 @@ def _in_words(name: str) -> Iterator[None]:
         ) from error
 
 
-def _opened(data: bytes, name: str) -> Image.Image:
-    """The file, identified but not decoded; its size is within bounds."""
+def opened(data: bytes, name: str) -> Image.Image:
+    """The file, identified but not decoded; its size is within bounds. InputError when not."""
     if not data:
         raise InputError(f"{name} is empty; choose a picture.")
     start = data[:1000].lstrip().lower()
@@ -106,7 +106,8 @@ def _too_large() -> str:
     return f"has more than {MAX_PIXELS // 10**6} million pixels; make it smaller first."
 
 
-def _loaded(image: Image.Image) -> Image.Image:
+def loaded(image: Image.Image) -> Image.Image:
+    """The same picture, decoded to its last row; raises whatever its decoder raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a damaged EXIF block or an odd palette is no matter
         image.load()
@@ -119,7 +120,7 @@ def _animated(image: Image.Image, name: str) -> tuple[str, ...]:
     return (f"{name} is animated; its first picture is used.",)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """Deep grey pictures scaled to 8 bits, not cut off at 255."""
     if image.mode not in _DEEP:
         return image
