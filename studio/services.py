@@ -56,6 +56,7 @@ from studio.store.inputs import InputStore
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
 from studio.store.submissions import SubmissionTable
+from studio.training.checking import Checking
 from studio.training.derive import resolved
 from studio.training.launch.asking import Asking
 from studio.training.launch.class_pictures import ClassPictures
@@ -100,6 +101,7 @@ class Services:
     finetuning: Finetuning
     trainer: Worker
     picture_sets: PictureSets
+    checking: Checking
     training: Training
     runs: Runs
 
@@ -282,6 +284,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         finetuning,
         trainer,
         picture_sets,
+        Checking(picture_sets, catalogue, settings.data_dir / "cache"),
         training,
         Runs(settings.data_dir, queue.submit, training_program),
     )

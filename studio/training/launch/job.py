@@ -78,6 +78,10 @@ class Training:
         """The request with nothing left open, or a refusal in one sentence."""
         return self._asking(request)
 
+    def run(self, request: TrainRequest) -> RunFolder:
+        """The folder of a complete request's run, which need not be there yet."""
+        return self._asking.folder(request)
+
     def adopt(self) -> None:
         """Note that runs that go on have the device, before anybody else takes it."""
         self._hold.adopt(run_folders(self._data))
