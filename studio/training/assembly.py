@@ -34,7 +34,7 @@ from studio.training.run_folder import Phase, RunFolder
 from studio.training.samples import Sampler
 from studio.training.task import Task
 from studio.training.watcher import FolderWatcher
-from studio.training_requests import CaptionSource, Pictures, Precision, TrainRequest
+from studio.training_requests import CaptionSource, TrainRequest
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -167,8 +167,8 @@ def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
     own = examples(task.pictures, request)
     others: list[Example] = []
     if task.class_pictures is not None:
-        told = Pictures(
-            pictures=request.pictures, prompt=request.class_prompt, captions=CaptionSource.PROMPT
+        told = request.model_copy(
+            update={"prompt": request.class_prompt, "trigger": "", "captions": CaptionSource.PROMPT}
         )
         others = [replace(each, repeats=1) for each in examples(task.class_pictures, told)]
     shape = (side, entry.multiple, request.buckets, entry.largest)
@@ -186,7 +186,7 @@ def _cache(
 ) -> bool:
     """Compute what is computed once; False when told to end meanwhile."""
 
-    class Ended(Exception):  # noqa: N818 - it is no error
+    class Ended(Exception):
         pass
 
     def on_done(done: int, total: int) -> None:

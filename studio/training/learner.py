@@ -124,9 +124,11 @@ class Learner(torch.nn.Module):
         return self._blank[size]
 
     def _is_xl(self, pipe: Any) -> bool:
-        return self._family.network is Network.UNET and bool(
-            getattr(pipe.unet.config, "addition_embed_type", None)
-        ) and not pipe.config.get("requires_aesthetics_score")
+        return (
+            self._family.network is Network.UNET
+            and bool(getattr(pipe.unet.config, "addition_embed_type", None))
+            and not pipe.config.get("requires_aesthetics_score")
+        )
 
     def _time_ids(self, lesson: Lesson) -> torch.Tensor:
         """(b, 6): size of the picture, where the cut begins, and size of the cut.

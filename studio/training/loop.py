@@ -7,7 +7,7 @@ that a run that was killed goes on as if nothing had been.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -127,7 +127,7 @@ class Loop:
             self._watcher.began(self.state.step, self.steps)
         if self.state.step == 0 and not self._checkpoints.all():
             self._begin()
-        self._learn()
+        self._model.train()
         while self.state.step < self.steps:
             began = time.monotonic()
             if not self._step(self.state.step):
@@ -148,8 +148,11 @@ class Loop:
     def save(self) -> None:
         """Write a checkpoint."""
         if self._main:
-            tensors, told = optimisers.state_of(self._optimiser.optimizer)
-            kept = {"weights": dict(self._trained.weights), "optimiser": tensors}
+            tensors, told = optimisers.state_tensors(self._optimiser.optimizer)
+            kept: dict[str, Mapping[str, torch.Tensor]] = {
+                "weights": dict(self._trained.weights),
+                "optimiser": tensors,
+            }
             if self._ema:
                 kept["ema"] = self._ema.means
             scaler = self._accelerator.scaler
@@ -161,11 +164,11 @@ class Loop:
     @contextlib.contextmanager
     def at_rest(self) -> Any:
         """The model as it is to be used: without dropout, and with the mean weights if any."""
-        self._learn(False)
+        self._model.eval()
         worn = self._ema.worn(self._trained.weights) if self._ema else contextlib.nullcontext()
-        with worn:
+        with optimisers.evaluating(self._optimiser.optimizer), worn:
             yield
-        self._learn()
+        self._model.train()
 
     def _begin(self) -> None:
         """Look at the model as it was, and have something to go back to."""
@@ -189,14 +192,13 @@ class Loop:
         with torch.no_grad():
             for name, weight in self._trained.weights.items():
                 weight.copy_(saved.tensors["weights"][name])
-        optimisers.take_up(
-            self._optimiser.optimizer, saved.tensors.get("optimiser", {}), saved.told["optimiser"]
-        )
+        gathered = dict(saved.tensors.get("optimiser", {}))
+        optimisers.load_state(self._optimiser.optimizer, gathered, saved.told["optimiser"])
         if self._ema:
             for name, mean in self._ema.means.items():
                 mean.copy_(saved.tensors["ema"][name])
         if saved.told.get("scale") and self._accelerator.scaler is not None:
-            self._accelerator.scaler.load_state_dict(saved.told["scale"])  # type: ignore[arg-type]
+            self._accelerator.scaler.load_state_dict(saved.told["scale"])
 
     def _step(self, number: int) -> bool:
         """One step of the optimiser; False when it has to be done again."""
@@ -218,9 +220,7 @@ class Loop:
         )
         norm = float(norm) if norm is not None else 0.0
         # In half precision too large gradients are the scaler's business.
-        fine = math.isfinite(loss) and (
-            math.isfinite(norm) or self._accelerator.scaler is not None
-        )
+        fine = math.isfinite(loss) and (math.isfinite(norm) or self._accelerator.scaler is not None)
         if self._agreed(not fine):
             self._optimiser.zero_grad()
             self._go_back(number, slots)
@@ -333,11 +333,6 @@ class Loop:
 
     def _due(self, step: int, every: int | None) -> bool:
         return bool(every) and (step % every == 0 or step == self.steps)  # type: ignore[operator]
-
-    def _learn(self, on: bool = True) -> None:
-        """Dropout and the like, where weights are trained; schedule-free optimisers switch too."""
-        self._model.train(on)
-        optimisers.switch(self._optimiser.optimizer, on)
 
     def _agreed(self, wish: bool) -> bool:
         """Whether any process wishes it, so that all of them do the same."""

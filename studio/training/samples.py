@@ -16,7 +16,7 @@ from studio.diffusion.noise import Seeds, draw
 from studio.diffusion.painter import Painter
 from studio.models.entry import ModelEntry
 from studio.models.ladder import working_device
-from studio.requests import GenerationRequest
+from studio.requests import GenerationRequest, validated
 from studio.training_requests import TrainRequest
 
 
@@ -26,9 +26,7 @@ class Sampler:
     encoding: how the model reads, which may remember what it has read.
     """
 
-    def __init__(
-        self, request: TrainRequest, entry: ModelEntry, pipe: Any, encoding: TextEncoding
-    ):
+    def __init__(self, request: TrainRequest, entry: ModelEntry, pipe: Any, encoding: TextEncoding):
         self._request = request
         self._painter = Painter(entry, pipe)
         self._encoding = encoding
@@ -36,18 +34,18 @@ class Sampler:
     def requests(self) -> list[GenerationRequest]:
         """What is asked for each prompt."""
         entry, request = self._painter.entry, self._request
+        shared = {
+            "model": entry.id,
+            "sampler": entry.sampler,
+            "steps": request.sample_steps,
+            "cfg_scale": entry.cfg_scale,
+            "distilled_cfg_scale": entry.distilled_cfg_scale,
+            "width": entry.width,
+            "height": entry.height,
+            "seed": request.sample_seed,
+        }
         return [
-            GenerationRequest(
-                model=entry.id,
-                prompt=prompt,
-                sampler=entry.sampler,
-                steps=request.sample_steps,
-                cfg_scale=entry.cfg_scale,
-                distilled_cfg_scale=entry.distilled_cfg_scale,
-                width=entry.width,
-                height=entry.height,
-                seed=request.sample_seed,
-            )
+            validated(GenerationRequest, {**shared, "prompt": prompt})
             for prompt in request.sample_prompts
         ]
 

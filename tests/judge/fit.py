@@ -1,4 +1,6 @@
-"""Fit the judge, store it in `judge.npz`, and measure it on references that were held back.
+"""Fit the judge, store it in assets/judge, and measure it on references that were held back.
+
+What only tests need to know, of styles, goes to `style.npz` here.
 
 `PYTHONPATH=tests python -m judge.fit` fits and prints the judge's figures; with `--variants` it
 prints those of simpler judges, too.
@@ -28,8 +30,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from judge.judge import FITTED, REFERENCES, WEIGHTS, Judge, describe
+from judge.judge import REFERENCES, STYLES, Judge
 from judge.style import describe_style
+from studio.training.watching.embedded_judge.naming import FITTED, WEIGHTS, describe
 
 DAMPING = 2.0  # added to the scatter within a thing, in units of its mean variance
 DIRECTIONS = 200  # of the discriminant, those that tell most; all 357 are no better
@@ -204,7 +207,9 @@ def store(judge: Judge) -> None:
         else getattr(judge, field.name)
         for field in fields(judge)
     }
+    own = {name: arrays.pop(name) for name in list(arrays) if name.startswith("style")}
     np.savez_compressed(FITTED, **arrays)
+    np.savez_compressed(STYLES, **own)
 
 
 def report(pictures: References, learned: np.ndarray, variants: dict[str, Fit]) -> None:

@@ -6,7 +6,7 @@ The styles differ in how sharp and how many their edges are, in outlines, in sha
 import numpy as np
 from PIL import Image
 
-from judge.picture import (
+from studio.training.watching.embedded_judge.picture import (
     background,
     blur,
     cells,

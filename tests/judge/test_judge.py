@@ -18,7 +18,7 @@ from judge.fit import (
     references,
 )
 from judge.judge import Judge
-from judge.picture import halves
+from studio.training.watching.embedded_judge.picture import halves
 
 MARGIN = 0.025  # below the accuracy in the docstring of judge.judge
 SOFT_STYLE = 0.9

@@ -132,7 +132,7 @@ def test_room_is_looked_for_before_a_checkpoint_is_written(begun, tiny, monkeypa
     monkeypatch.setattr(
         checkpoints.shutil, "disk_usage", lambda path: usage(path)._replace(free=10**6)
     )
-    with pytest.raises(StorageError, match="A checkpoint needs .* GB, but only 0.00 GB are free"):
+    with pytest.raises(StorageError, match=r"A checkpoint needs .* GB, but only 0\.00 GB are free"):
         here(begun("full", model=tiny("sd")))
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from judge.picture import background, colour_names, main_colour
 from PIL import Image
 
+from studio.training.watching.embedded_judge.picture import background, colour_names, main_colour
 from training.embedded.variants import (
     COLOURS,
     GROUNDS,

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from judge.judge import Judge
-from judge.picture import background, colour_names, halves, pixels
 from PIL import Image
 
+from studio.training.watching.embedded_judge.picture import background, colour_names, halves, pixels
 from training.embedded.prompts import Wish, load
 from training.embedded.workshop import workshop
 

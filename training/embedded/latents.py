@@ -19,10 +19,10 @@ from zlib import crc32
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from judge.picture import colour_names, main_colour
 from PIL import Image
 from tqdm import tqdm
 
+from studio.training.watching.embedded_judge.picture import colour_names, main_colour
 from training.embedded.captions import Shown, has_colour_word
 from training.embedded.collect import Icon, load_art
 from training.embedded.sets import BY_NAME

@@ -7,7 +7,8 @@ until they are laid on a background.
 from dataclasses import dataclass
 
 import numpy as np
-from judge.picture import hue_chroma
+
+from studio.training.watching.embedded_judge.picture import hue_chroma
 
 COLOURS = {
     "red": (220, 40, 42),

@@ -9,8 +9,8 @@ from studio.models.families import Family
 from studio.training.methods.trained import ADAPTER, Trained, clip_encoders
 from studio.training_requests import Layers, TrainRequest
 
-_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
-_ATTENTION += ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+_OF_TEXT = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", *_OF_TEXT)
 _TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 _BLOCKS = ("attentions.", "transformer_blocks.")
 _CONVOLVED = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
@@ -79,9 +79,7 @@ def convolution_layers(denoiser: Any) -> list[str]:
     ]
 
 
-def _add(
-    network: Any, request: TrainRequest, linear: list[str], convolutions: list[str]
-) -> None:
+def _add(network: Any, request: TrainRequest, linear: list[str], convolutions: list[str]) -> None:
     from peft import LoraConfig
 
     alpha = request.alpha or float(request.rank)

@@ -36,9 +36,7 @@ class Trained:
             ([each for name, each in self.weights.items() if name not in self.text], rate),
             ([each for name, each in self.weights.items() if name in self.text], text_rate),
         )
-        return [
-            {"params": weights, "lr": own, "rate": own} for weights, own in sides if weights
-        ]
+        return [{"params": weights, "lr": own, "rate": own} for weights, own in sides if weights]
 
 
 def trained(request: TrainRequest, pipe: Any, family: Family) -> Trained:

@@ -25,4 +25,3 @@ def trained_weights(request: TrainRequest, pipe: Any, family: Family) -> Trained
         reads=bool(encoders),
         modules=[denoiser, *encoders.values()],
     )
-

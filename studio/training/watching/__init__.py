@@ -1,0 +1,1 @@
+"""Looking at a training: scores of samples, curves in words, grids of checkpoints."""
