@@ -15,10 +15,10 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from studio import __version__
-from studio.api import inputs, outputs, reader_files, status
+from studio.api import inputs, outputs, reader_files, status, training_files
 from studio.models.library import READER
 from studio.services import Services
-from tabs import edit, endpoints, extras, gallery, generate, models, reader
+from tabs import edit, endpoints, extras, gallery, generate, models, reader, train
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
 from tabs.theme import ICON, VENDOR, css, script, theme
@@ -35,6 +35,8 @@ def build_page(services: Services) -> gr.Blocks:
                 edit_view = edit.build(services, top.model)
             with gr.Tab("Extras", id="extras"):
                 extras_view = extras.build(services, top.model)
+            with gr.Tab("Train", id="train") as train_tab:
+                train_view = train.build(services)
             with gr.Tab("Reader", id="reader") as reader_tab:
                 reader_view = reader.build(services)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
@@ -47,6 +49,7 @@ def build_page(services: Services) -> gr.Blocks:
         making = generate.wire(generate_view, services, page)
         editing = edit.wire(edit_view, services, page)
         enlarging = extras.wire(extras_view, services, page)
+        training = train.wire(train_view, services, train_tab)
         reader.wire(reader_view, services, reader_tab)
         gallery.wire(gallery_view, services, gallery_tab)
         keeping = models.wire(models_view, services, models_tab, top.model)
@@ -65,6 +68,22 @@ def build_page(services: Services) -> gr.Blocks:
             to_use,
             [models_view.picked, words.prompt],
             [*in_generate, reader_view.reader, tabs],
+            **QUIET,
+        ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
+
+        def to_use_trained(subject: str, model: str, prompt: str) -> list[object]:
+            chosen, text = training.use(subject, model, prompt)
+            given = {"prompt": text} if text else {}
+            if chosen:
+                used = making.choose_model(chosen, model=chosen, **given)
+            else:
+                used = making.use("", text)
+            return [*used, gr.Tabs(selected="generate")]
+
+        train_view.launcher.use.click(
+            to_use_trained,
+            [train_view.launcher.subject, top.model, words.prompt],
+            [*in_generate, tabs],
             **QUIET,
         ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
 
@@ -106,6 +125,7 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(inputs.build_router(services))
     app.include_router(reader_files.build_router(services))
     app.include_router(status.build_router(services))
+    app.include_router(training_files.build_router(services))
     app.mount("/vendor", StaticFiles(directory=VENDOR), name="vendor")
     page = build_page(services)
     # Only after its own launch(), which a mounted page never has, does Gradio check that a file
