@@ -25,6 +25,7 @@ from studio.jobs.hooks import JobLog, MemoryRelease
 from studio.jobs.queue import JobQueue, Kind, Use
 from studio.jobs.worker import Runner, Worker, runner_name
 from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
+from studio.models.captioners import CaptionerShelf
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.hashes import Hashes
@@ -64,9 +65,10 @@ from studio.training.launch.hold import DeviceHold
 from studio.training.launch.job import Training
 from studio.training.launch.process import PROGRAM
 from studio.training.launch.runs import Runs
+from studio.training.pictures.caption_job import Captioning
 from studio.training.pictures.examples import examples
 from studio.training.pictures.sets import PictureSets
-from studio.training_requests import TrainRequest
+from studio.training_requests import CaptionRequest, TrainRequest
 
 log = logging.getLogger(__name__)
 _DAY = 86_400
@@ -100,6 +102,7 @@ class Services:
     scorer: Worker
     finetuning: Finetuning
     trainer: Worker
+    captioners: CaptionerShelf
     picture_sets: PictureSets
     checking: Checking
     training: Training
@@ -184,9 +187,12 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
     readers = ReaderShelf(
         settings.data_dir / "models", Hashes(settings.data_dir / "cache" / "readers.json")
     )
-    engine = Engine(settings, catalogue, inputs, shelf, readers, journal, speeds)
+    captioners = CaptionerShelf(settings.data_dir / "models")
+    engine = Engine(settings, catalogue, inputs, shelf, readers, captioners, journal, speeds)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
+    picture_sets = PictureSets(settings.data_dir)
+    captioning = Captioning(captioners, picture_sets.path)
     kinds = {
         "generate": Kind(
             GenerationRequest,
@@ -214,6 +220,12 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
             engine.time,
             title="a timing",
         ),
+        "caption-pictures": Kind(
+            CaptionRequest,
+            lambda request: captioning.resolve(cast(CaptionRequest, request)),
+            lambda request, context: captioning(cast(CaptionRequest, request), context),
+            title="captions",
+        ),
     }
     library = Library(
         catalogue,
@@ -234,7 +246,6 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
     finetuning = Finetuning(
         settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
     )
-    picture_sets = PictureSets(settings.data_dir)
     training = _from_pictures(settings, catalogue, shelf, engine, picture_sets, training_program)
     trainings = _trainings(finetuning, training)
     queue = JobQueue(
@@ -283,6 +294,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         scorer,
         finetuning,
         trainer,
+        captioners,
         picture_sets,
         Checking(picture_sets, catalogue, settings.data_dir / "cache"),
         training,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 # Gradio would otherwise ask other hosts, and sum up its own statistics after every event.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -21,6 +22,7 @@ from studio.services import Services
 from tabs import edit, endpoints, extras, gallery, generate, models, reader, train
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
+from tabs.blocks.train.following import FollowHandlers
 from tabs.theme import ICON, VENDOR, css, script, theme
 
 
@@ -71,21 +73,7 @@ def build_page(services: Services) -> gr.Blocks:
             **QUIET,
         ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
 
-        def to_use_trained(subject: str, model: str, prompt: str) -> list[object]:
-            chosen, text = training.use(subject, model, prompt)
-            given = {"prompt": text} if text else {}
-            if chosen:
-                used = making.choose_model(chosen, model=chosen, **given)
-            else:
-                used = making.use("", text)
-            return [*used, gr.Tabs(selected="generate")]
-
-        train_view.launcher.use.click(
-            to_use_trained,
-            [train_view.launcher.subject, top.model, words.prompt],
-            [*in_generate, tabs],
-            **QUIET,
-        ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
+        _wire_trained(train_view, training, making, top.model, words.prompt, [*in_generate, tabs])
 
         def to_generate(event: gr.EventData) -> list[object]:
             return [*making.use_settings(event), gr.Tabs(selected="generate")]
@@ -107,6 +95,30 @@ def build_page(services: Services) -> gr.Blocks:
                 place.edit(to_edit, None, in_edit, **QUIET)
             place.upscale(to_extras, None, in_extras, **QUIET)
     return page
+
+
+def _wire_trained(
+    view: train.TrainView,
+    training: FollowHandlers,
+    making: generate.Handlers,
+    model: gr.Dropdown,
+    prompt: gr.Textbox,
+    filled: list[Any],
+) -> None:
+    """One press takes what a run has made to the Generate tab."""
+
+    def to_use_trained(subject: str, model: str, prompt: str) -> list[object]:
+        chosen, text = training.use(subject, model, prompt)
+        if chosen:
+            given = {"prompt": text} if text else {}
+            used = making.choose_model(chosen, model=chosen, **given)
+        else:
+            used = making.use("", text)
+        return [*used, gr.Tabs(selected="generate")]
+
+    view.launcher.use.click(
+        to_use_trained, [view.launcher.subject, model, prompt], filled, **QUIET
+    ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
 
 
 def build_app(services: Services) -> FastAPI:

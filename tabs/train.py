@@ -8,12 +8,16 @@ import gradio as gr
 from studio.services import Services
 from tabs.blocks.maker import QUIET
 from tabs.blocks.train import launcher, runs, sets
+from tabs.blocks.train.captioning import CaptionHandlers
 from tabs.blocks.train.editing import SetHandlers
 from tabs.blocks.train.following import FollowHandlers
 from tabs.blocks.train.launcher import Launcher
 from tabs.blocks.train.launching import LaunchHandlers
 
 _LATEST: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
+_RESULT = """() => document.querySelector("#at-train-tabs .at-result")
+  .scrollIntoView({ block: innerWidth > 860 ? "nearest" : "start", behavior: "smooth" })"""
+"""Brings what comes of a press into sight, which is below it on a phone."""
 _UP = "() => window.scrollTo({ top: 0, behavior: 'smooth' })"
 
 
@@ -55,26 +59,28 @@ def _wire_launcher(
 ) -> FollowHandlers:
     handlers, following = LaunchHandlers(services, view), FollowHandlers(services, view)
     controls = view.form.fields
-    asked = {*view.form.inputs, view.preset, view.report}
+    asked: set[Any] = {*view.form.inputs, view.preset, view.report}
     of_set = [controls["pictures"], view.strip, view.drop, controls["name"], *view.open]
     word = [controls["trigger"], controls["prompt"], view.verdict, view.words]
     follows: dict[str, Any] = {"inputs": [view.subject], "outputs": view.followed, **_LATEST}
     everything = list(
         dict.fromkeys([*of_set, controls["model"], *view.by_method, view.verdict, view.words])
     )
-    lists = (handlers.lists, asked, everything)
-    for each in opening:
-        each.select(*lists, **_LATEST)
-        each.select(following.follow, **follows)
+    opened = [each.select for each in opening]
+    gr.on(opened, handlers.lists, asked, everything, **_LATEST)
+    gr.on(opened, following.follow, **follows)
     by_method = list(dict.fromkeys(view.by_method))
-    for changed in (controls["method"].input, controls["whole"].input):
+    for changed in (
+        *(controls[name].input for name in ("method", "whole", "text_encoder")),
+        controls["conv_rank"].release,
+    ):
         changed(handlers.choose_method, asked, by_method, **_LATEST)
     controls["model"].input(
         handlers.choose_model, asked, [*by_method, view.verdict, view.words], **_LATEST
     )
     view.drop.dropped(handlers.drop, asked, of_set, **QUIET)
     controls["pictures"].input(handlers.choose_set, asked, of_set, **_LATEST)
-    for name in ("batch_size", "held_out", "rank", "conv_rank", "optimiser", "class_prompt"):
+    for name in ("batch_size", "held_out", "steps", "rank", "optimiser", "class_prompt"):
         controls[name].change(handlers.follows, asked, view.open, **_LATEST)
     controls["trigger"].change(handlers.judge, asked, [view.verdict, view.words], **_LATEST)
     view.words.choose(handlers.choose_word, asked, word, **QUIET)
@@ -94,7 +100,7 @@ def _wire_presses(
     follows: dict[str, Any],
 ) -> None:
     checking = [view.health, view.report]
-    slow = {"concurrency_limit": None, **QUIET}
+    slow: dict[str, Any] = {"concurrency_limit": None, **QUIET}
     view.check.click(handlers.check, asked, checking, **slow)
     view.health.act(
         handlers.act,
@@ -104,6 +110,8 @@ def _wire_presses(
     )
     begun = view.start.click(handlers.start, asked, [view.subject, view.health], **QUIET)
     begun.success(following.follow, **follows)
+    for pressed in (view.check.click, begun.success):
+        pressed(None, None, None, js=_RESULT)
     view.pause.click(following.pause, [view.subject], None, **QUIET)
     view.stop.click(following.stop, [view.subject], None, **QUIET)
     view.resume.click(following.resume, [view.subject], None, **QUIET).success(
@@ -157,6 +165,8 @@ def _wire_sets(view: TrainView, services: Services) -> None:
         button.click(edit, asked, panel.edited, **QUIET)
     panel.shuffle.click(handlers.shuffle, asked, [panel.shuffled], **QUIET)
 
+    _wire_captions(panel, services, handlers, view.sets_tab)
+
     # Such a handler gets the values by component, and the model beside them.
     def pick(values: Any, event: gr.EventData) -> dict[Any, Any]:
         return handlers.pick(values, values[model], event)
@@ -174,6 +184,18 @@ def _wire_sets(view: TrainView, services: Services) -> None:
     panel.close.click(handlers.close, None, [panel.one, panel.picked], **QUIET)
 
 
+def _wire_captions(
+    panel: sets.Sets, services: Services, handlers: SetHandlers, tab: gr.Tab
+) -> None:
+    captions = CaptionHandlers(services, panel)
+    follows: dict[str, Any] = {"outputs": [panel.progress, panel.stop], **_LATEST}
+    tab.select(captions.follow, None, **follows)
+    panel.caption.click(captions.start, panel.asked, None, **QUIET).success(
+        captions.follow, None, **follows
+    ).then(handlers.search, panel.asked, panel.page, **QUIET)
+    panel.stop.click(captions.stop, None, None, **QUIET)
+
+
 def _wire_runs(view: TrainView, services: Services, following: FollowHandlers) -> None:
     panel = view.runs
     handlers = runs.wire(panel, services, view.runs_tab)
@@ -183,7 +205,9 @@ def _wire_runs(view: TrainView, services: Services, following: FollowHandlers) -
         return [name, gr.Tabs(selected="new")]
 
     def again(values: Any) -> list[Any]:
-        return [*filling.filled(handlers.settings(values)), gr.Tabs(selected="new")]
+        given = handlers.settings(values)
+        given["name"] = filling.free_name(given["name"])
+        return [*filling.filled(given), gr.Tabs(selected="new")]
 
     panel.open.click(opened, [panel.picked], [view.launcher.subject, view.tabs], **QUIET).then(
         following.follow, [view.launcher.subject], view.launcher.followed, **_LATEST

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import AtelierError, NotFound
-from studio.models.captioners import FOLDER, CaptionerShelf
+from studio.models.captioners import FOLDER
+from studio.requests import validated
 from studio.services import Services
 from studio.training.health.finding import leave_out
 from studio.training.pictures import editing
@@ -254,7 +255,8 @@ class SetHandlers:
         }
 
     def _placed(self, values: Values, digest: str, model: str) -> Placed:
-        asked = TrainRequest(name="unnamed", pictures=self._name(values), model=model or "")
+        given = {"name": "unnamed", "pictures": self._name(values), "model": model or ""}
+        asked = validated(TrainRequest, given)
         for each in self._services.checking.placed(asked):
             if each.example.sha256 == digest:
                 return each
@@ -264,8 +266,7 @@ class SetHandlers:
         view = self._view
         names = self._sets.names()
         fresh = {**values, view.name: name, view.search: "", view.which: "", view.picked: ""}
-        shelf = CaptionerShelf(self._services.settings.data_dir / "models")
-        able = [each.name for each in shelf.entries() if not each.problem]
+        able = [each.name for each in self._services.captioners.entries() if not each.problem]
         return {
             view.name: gr.Dropdown(names, value=name or None),
             view.delete: gr.Button(DELETE, variant="secondary", visible=bool(name)),

@@ -32,7 +32,10 @@ _CLASS = {"preservation", "class_prompt", "class_pictures", "prior_weight"}
 _WORD = {"vectors", "initial_word"}
 _ENCODER = {"text_encoder", "text_rate"}
 _TITLES = {
-    "cpu": "CPU",
+    "preservation": "Prior preservation",
+    "prior_weight": "Weight of the class",
+    "held_out": "Held out",
+    "warmup": "Warm-up",
     "ema": "Running mean of the weights",
     "min_snr_gamma": "Min-SNR gamma",
     "multires_noise": "Multi-resolution noise",

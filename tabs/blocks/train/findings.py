@@ -3,12 +3,11 @@
 import html
 from collections.abc import Mapping, Sequence
 
-from studio.requests import label
 from studio.training.checking import Checked
 from studio.training.derive import Derived
 from studio.training.health.finding import Finding, Severity
 from tabs.blocks.train.dropped import address
-from tabs.blocks.train.fields import shown
+from tabs.blocks.train.fields import shown, title
 
 _PICTURES = 12
 """Thumbnails of a finding."""
@@ -53,7 +52,7 @@ def cards(name: str, checked: Checked, sums: Mapping[str, str], mended: str) -> 
 def derived(values: Sequence[Derived]) -> str:
     """What nobody gave, with the sentence that it follows from."""
     rows = "".join(
-        f"<tr><td>{html.escape(label(each.field))}</td>"
+        f"<tr><td>{html.escape(title(each.field))}</td>"
         f'<td class="number">{html.escape(_value(each))}</td>'
         f"<td>{html.escape(each.formula)}</td></tr>"
         for each in values

@@ -1,7 +1,9 @@
 """A run followed by its folder and its job, from wherever it is when one begins to look."""
 
 import html
+import itertools
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +27,8 @@ from tabs.blocks.train.launcher import Launcher
 _KIND = "train"
 _LOOK = 1.0
 """Seconds between two looks at a run's folder."""
+_PAGES = 1000
+"""Open pages of which it is remembered what they follow."""
 _BEFORE = (Queued, Waiting, Loading, Progress)
 
 
@@ -36,6 +40,8 @@ class FollowHandlers:
         self._queue = services.queue
         self._runs = services.runs
         self._view = view
+        self._newest: OrderedDict[str, int] = OrderedDict()
+        self._numbers = itertools.count(1)
 
     def find(self, subject: str) -> str:
         """The run that is to be shown: the page's own, else one that goes on, else the newest."""
@@ -47,8 +53,23 @@ class FollowHandlers:
         going = [each.name for each in entries if not each.phase.is_final]
         return next(iter((*going, *waiting, *names)), "")
 
-    def follow(self, subject: str) -> Iterator[dict[Any, Any]]:
-        """All of a run, again whenever something is new, to its end."""
+    def follow(self, subject: str, request: gr.Request | None = None) -> Iterator[dict[Any, Any]]:
+        """All of a run, again whenever something is new, to its end.
+
+        It ends before that when the same page follows another one.
+        """
+        session = str(getattr(request, "session_hash", "") or "")
+        number = next(self._numbers)
+        self._newest[session] = number
+        self._newest.move_to_end(session)
+        while len(self._newest) > _PAGES:
+            self._newest.popitem(last=False)
+        for update in self._followed(subject):
+            if self._newest.get(session) != number:
+                return
+            yield update
+
+    def _followed(self, subject: str) -> Iterator[dict[Any, Any]]:
         name = self.find(subject or "")
         look = _Look(self._services, self._view, name)
         if not name:
@@ -157,8 +178,8 @@ class _Look:
         """A page without any run."""
         view = self._view
         hidden = {each: gr.Button(visible=False) for each in view.buttons}
-        parts = {view.progress: "", view.run: shown.EMPTY, view.samples: "", view.subject: ""}
-        return parts | hidden
+        empty = dict.fromkeys((view.progress, view.samples, view.curves, view.subject), "")
+        return {**empty, view.run: shown.EMPTY, **hidden}
 
     def at(self, event: Event | None) -> dict[Any, Any]:
         """Where the run is now. event: the newest of its job, for what its folder cannot tell."""
@@ -176,8 +197,9 @@ class _Look:
         return self._changed(
             {
                 view.progress: progress_line(event) if begins else shown.progress(entry),
-                view.run: shown.run(entry, points_of(curve), told),
+                view.run: shown.run(entry, told),
                 view.samples: shown.samples(self._name, asked, self._runs.samples(self._name)),
+                view.curves: shown.curves(entry, points_of(curve)),
                 view.pause: self.goes_on,
                 view.stop: self.goes_on,
                 view.use: finished and entry.result is not None,
@@ -195,6 +217,7 @@ class _Look:
             view.progress: progress_line(event) if waits else "",
             view.run: words if waits else shown.EMPTY,
             view.samples: "",
+            view.curves: "",
             view.pause: False,
             view.stop: waits,
             view.use: False,

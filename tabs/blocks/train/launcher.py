@@ -13,6 +13,7 @@ from tabs.blocks.train.fields import IDS, TrainForm
 from tabs.theme import script
 
 DROP = "Drop pictures, a folder or a .zip: they make a set by themselves"
+NEW_SET = ("Those that are dropped, as a new set", "")
 _METHODS = [(shown.METHODS[each], each.value) for each in Method]
 _NO_PRESET = ("None: what follows from the pictures", "")
 
@@ -44,6 +45,7 @@ class Launcher:
     health: gr.HTML
     run: gr.HTML
     samples: gr.HTML
+    curves: gr.HTML
     use: gr.Button
     resume: gr.Button
     subject: gr.State
@@ -52,7 +54,8 @@ class Launcher:
     @property
     def followed(self) -> list[Any]:
         """All that a run changes."""
-        return [self.progress, self.run, self.samples, *self.buttons, self.subject]
+        shown = [self.progress, self.run, self.samples, self.curves]
+        return [*shown, *self.buttons, self.subject]
 
     @property
     def buttons(self) -> list[gr.Button]:
@@ -80,7 +83,7 @@ def build(services: Services) -> Launcher:
             with gr.Row(elem_classes="at-run-row"):
                 made["check"] = gr.Button("Check", elem_id=f"{IDS}check")
                 made["start"] = gr.Button("Train", variant="primary", elem_id=f"{IDS}run")
-            with gr.Row(elem_classes="at-run-row"):
+            with gr.Row(elem_classes="at-run-row", elem_id=f"{IDS}ends"):
                 made["pause"] = gr.Button("Pause", visible=False, elem_id=f"{IDS}pause")
                 made["stop"] = gr.Button("Stop", visible=False, elem_id=f"{IDS}stop")
         with gr.Column(min_width=0, elem_classes="at-result"):
@@ -88,13 +91,14 @@ def build(services: Services) -> Launcher:
                 "", js_on_load=script("acts"), padding=False, elem_id=f"{IDS}health"
             )
             made["progress"] = gr.HTML("", padding=False, elem_id=f"{IDS}progress")
-            with gr.Row(elem_classes="at-acts"):
+            made["run"] = gr.HTML(shown.EMPTY, padding=False, elem_id=f"{IDS}shown")
+            with gr.Row(elem_classes=["at-acts", "at-tight"], elem_id=f"{IDS}acts"):
                 made["use"] = gr.Button(
                     "Use it", variant="primary", visible=False, elem_id=f"{IDS}use"
                 )
                 made["resume"] = gr.Button("Go on", visible=False, elem_id=f"{IDS}resume")
             made["samples"] = gr.HTML("", padding=False, elem_id=f"{IDS}samples-shown")
-            made["run"] = gr.HTML(shown.EMPTY, padding=False, elem_id=f"{IDS}shown")
+            made["curves"] = gr.HTML("", padding=False, elem_id=f"{IDS}curves")
         with gr.Column(min_width=0, elem_classes="at-settings"):
             _build_topics(made, controls)
     return Launcher(
@@ -107,14 +111,15 @@ def build(services: Services) -> Launcher:
 
 def _build_words(services: Services, made: dict[str, Any], controls: dict[str, Any]) -> None:
     """What everybody fills in."""
-    controls["method"] = gr.Radio(
-        _METHODS,
-        value=Method.LORA.value,
-        label="Method",
-        show_label=False,
-        elem_id=f"{IDS}method",
-        elem_classes="at-train-methods",
-    )
+    with gr.Row():  # a frame of its own
+        controls["method"] = gr.Radio(
+            _METHODS,
+            value=Method.LORA.value,
+            label="Method",
+            show_label=False,
+            elem_id=f"{IDS}method",
+            elem_classes="at-train-methods",
+        )
     controls["model"] = gr.Dropdown(
         header.choices(services),
         value=header.model_at_start(services).id,
@@ -123,7 +128,11 @@ def _build_words(services: Services, made: dict[str, Any], controls: dict[str, A
     )
     made["drop"] = dropped.build(DROP, f"{IDS}drop")
     controls["pictures"] = gr.Dropdown(
-        [], value=None, label="Pictures", allow_custom_value=True, elem_id=f"{IDS}pictures"
+        [NEW_SET],
+        value="",
+        label="Pictures",
+        allow_custom_value=True,  # a set may be new, or gone; it is looked for where it is used
+        elem_id=f"{IDS}pictures",
     )
     made["strip"] = gr.HTML("", padding=False, elem_id=f"{IDS}strip")
     controls["prompt"] = gr.Textbox(

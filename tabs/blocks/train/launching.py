@@ -11,6 +11,7 @@ import gradio as gr
 from studio.errors import AtelierError
 from studio.services import Services
 from studio.training.checking import Checked
+from studio.training.derive import Derived
 from studio.training.kohya_settings import read_settings
 from studio.training.presets import Preset, presets
 from studio.training.toml_files import LONGEST, write_toml
@@ -19,7 +20,7 @@ from tabs.blocks import header
 from tabs.blocks.maker import in_words
 from tabs.blocks.train import dropped, findings, word
 from tabs.blocks.train.fields import OF_ITSELF, OPEN, defaults, shown, unused
-from tabs.blocks.train.launcher import DROP, METHOD_FIELDS, Launcher
+from tabs.blocks.train.launcher import DROP, METHOD_FIELDS, NEW_SET, Launcher
 from tabs.forms import Values
 
 _TELL = 0.3
@@ -45,7 +46,7 @@ class LaunchHandlers:
         chosen = self._set(values)
         return {
             controls["model"]: gr.Dropdown(header.choices(self._services)),
-            controls["pictures"]: gr.Dropdown(self._sets(), value=chosen or None),
+            controls["pictures"]: gr.Dropdown(self._sets(), value=chosen),
             **self._of_set(chosen),
             **self.choose_model(values),
         }
@@ -54,8 +55,10 @@ class LaunchHandlers:
         """What a method makes use of, its presets, and what follows."""
         method = Method(values[self._form.fields["method"]])
         whole = bool(values[self._form.fields["whole"]])
-        hidden = unused(method, whole)
         view, controls = self._view, self._form.fields
+        hidden = unused(method, whole)
+        hidden |= set() if values[controls["text_encoder"]] else {"text_rate"}
+        hidden |= set() if values[controls["conv_rank"]] else {"conv_alpha"}
         told = self._derived(values)
         for name in METHOD_FIELDS:
             shown_at_all = {"visible": name not in hidden}
@@ -221,7 +224,7 @@ class LaunchHandlers:
         usable = dict(header.choices(self._services)).values()
         if told.get("model") not in usable:
             told.pop("model", None)
-        told["pictures"] = gr.Dropdown(self._sets(), value=given.get("pictures") or None)
+        told["pictures"] = gr.Dropdown(self._sets(), value=given.get("pictures") or "")
         return self._form.updates(told)
 
     def _mend(self, name: str, checked: Checked, value: str, values: Values) -> str:
@@ -248,11 +251,13 @@ class LaunchHandlers:
     def _derived(self, values: Values) -> dict[Any, dict[str, Any]]:
         """Placeholder and explanation of each open box."""
         asked = self._form.as_far_as_known(values)
-        given = asked.model_copy(update=dict.fromkeys(OPEN))
+        bare = asked.model_copy(update=dict.fromkeys(OPEN))
+        found: dict[str, Derived] = {}
         try:
-            found = {each.field: each for each in self._services.checking.derived(given)}
+            for request in (bare, asked):  # of what was given, what it would be by itself
+                found |= {each.field: each for each in self._services.checking.derived(request)}
         except AtelierError:
-            found = {}
+            pass  # no pictures yet
         told = {}
         for name in OPEN:
             each = found.get(name)
@@ -263,7 +268,7 @@ class LaunchHandlers:
 
     def _of_set(self, name: str) -> dict[Any, Any]:
         view = self._view
-        said = f"Drop more pictures into {name}" if name else DROP
+        said = f"Drop more pictures into \u201c{name}\u201d" if name else DROP
         return {view.strip: dropped.strip(self._services, name), view.drop: said}
 
     def _named(self, values: Values, name: str) -> dict[Any, Any]:
@@ -271,6 +276,10 @@ class LaunchHandlers:
         box = self._form.fields["name"]
         if not name or str(values[box] or "").strip():
             return {}
+        return {box: self.free_name(name)}
+
+    def free_name(self, name: str) -> str:
+        """A name near this one that nothing here has yet."""
         catalogue = self._services.catalogue
         taken = {each.title.casefold() for each in self._services.runs.entries()}
         taken |= {each.name.casefold() for each in catalogue.loras.entries()}
@@ -279,14 +288,14 @@ class LaunchHandlers:
         while free.casefold() in taken:
             number += 1
             free = f"{name} {number}"
-        return {box: free}
+        return free
 
     def _set(self, values: Values) -> str:
         chosen = str(values[self._form.fields["pictures"]] or "")
         return chosen if chosen in self._services.picture_sets.names() else ""
 
-    def _sets(self) -> list[str]:
-        return self._services.picture_sets.names()
+    def _sets(self) -> list[tuple[str, str]]:
+        return [NEW_SET, *((name, name) for name in self._services.picture_sets.names())]
 
     def _known_presets(self, values: Values) -> list[Preset]:
         asked = self._form.as_far_as_known(values)

@@ -276,7 +276,7 @@ def table(entries: Sequence[RunEntry], picked: str, chosen: Sequence[str]) -> st
         '<div class="at-scroll"><table class="at-table at-run-table" role="grid"><thead><tr>'
         '<th><span class="at-hidden">Compare</span></th><th>name</th><th>status</th>'
         '<th>progress</th><th class="wide">method</th><th class="wide">model</th>'
-        '<th class="wide">owner</th><th class="wide">begun</th></tr></thead>'
+        '<th class="wide">owner</th><th class="wide number">begun</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{rest}"
     )
 

@@ -82,10 +82,15 @@ def chip(entry: RunEntry) -> str:
     return f'<span class="at-run-chip" data-phase="{entry.phase.value}">{word}</span>'
 
 
-def run(entry: RunEntry, points: Points, notices: Sequence[str]) -> str:
-    """All of a run but its samples."""
-    inside = f"{head(entry, notices)}{plots(points, entry.steps)}"
-    return f'<div class="at-reading at-run-shown">{inside}</div>'
+def run(entry: RunEntry, notices: Sequence[str]) -> str:
+    """What a run is, as a frame of its own."""
+    return f'<div class="at-reading at-run-shown">{head(entry, notices)}</div>'
+
+
+def curves(entry: RunEntry, points: Points) -> str:
+    """All curves of a run, "" before there are any."""
+    drawn = plots(points, entry.steps)
+    return f'<div class="at-reading at-run-shown">{drawn}</div>' if drawn else ""
 
 
 def samples(name: str, request: TrainRequest, found: Sequence[tuple[int, int, Path]]) -> str:
