@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from studio.context import Context
 from studio.errors import AtelierError
 from studio.models.broker import Broker
+from studio.models.captioners import CAPTIONER, CaptionerLoader, CaptionerShelf
 from studio.models.catalogue import Catalogue
 from studio.models.devices import (
     Device,
@@ -60,6 +61,7 @@ class Engine:
         inputs: InputStore,
         shelf: UpscalerShelf,
         readers: ReaderShelf,
+        captioners: CaptionerShelf,
         journal: Journal,
         speeds: Speeds,
     ):
@@ -78,6 +80,7 @@ class Engine:
                 for kind in LOADERS
             }
             | {"upscaler": UpscalerLoader(shelf, self.device)}
+            | {CAPTIONER: CaptionerLoader(captioners, self.device)}
             | {
                 kind: ReaderLoader(readers, self.device, quantised=kind == INT8)
                 for kind in READER_KINDS

@@ -7,24 +7,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry
 
+from studio import kinds as kinds_of
 from studio.context import Context
 from studio.diffusion.resolve import (
-    resolve_edit,
     resolve_generation,
-    resolve_timing,
-    resolve_upscale,
 )
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
 from studio.jobs.hooks import JobLog, MemoryRelease
-from studio.jobs.queue import JobQueue, Kind, Use
+from studio.jobs.queue import JobQueue
 from studio.jobs.worker import Runner, Worker, runner_name
-from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
+from studio.models.captioners import CaptionerShelf
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.hashes import Hashes
@@ -41,14 +38,9 @@ from studio.reader.data_sets import DataSets
 from studio.reader.evaluating import Evaluating
 from studio.reader.finetuning.job import Finetuning
 from studio.reader.leaderboard import Leaderboard
-from studio.reader_requests import EvaluateRequest, FetchDataRequest, FinetuneRequest
 from studio.requests import (
-    DownloadRequest,
-    EditRequest,
     GenerationRequest,
     Request,
-    TimingRequest,
-    UpscaleRequest,
 )
 from studio.settings import Settings
 from studio.store.database import Database
@@ -56,6 +48,7 @@ from studio.store.inputs import InputStore
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
 from studio.store.submissions import SubmissionTable
+from studio.training.checking import Checking
 from studio.training.derive import resolved
 from studio.training.launch.asking import Asking
 from studio.training.launch.class_pictures import ClassPictures
@@ -64,9 +57,10 @@ from studio.training.launch.hold import Adopting, DeviceHold
 from studio.training.launch.job import Training
 from studio.training.launch.process import PROGRAM
 from studio.training.launch.runs import Runs
+from studio.training.pictures.caption_job import Captioning
 from studio.training.pictures.examples import examples
 from studio.training.pictures.sets import PictureSets
-from studio.training_requests import CostRequest, TrainRequest
+from studio.training_requests import TrainRequest
 
 log = logging.getLogger(__name__)
 _DAY = 86_400
@@ -100,7 +94,9 @@ class Services:
     scorer: Worker
     finetuning: Finetuning
     trainer: Worker
+    captioners: CaptionerShelf
     picture_sets: PictureSets
+    checking: Checking
     training: Training
     costing: Costing
     adopting: Adopting
@@ -186,37 +182,13 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
     readers = ReaderShelf(
         settings.data_dir / "models", Hashes(settings.data_dir / "cache" / "readers.json")
     )
-    engine = Engine(settings, catalogue, inputs, shelf, readers, journal, speeds)
+    captioners = CaptionerShelf(settings.data_dir / "models")
+    engine = Engine(settings, catalogue, inputs, shelf, readers, captioners, journal, speeds)
     if settings.device not in ("auto", "cpu"):
         engine.device()  # costs the import of torch, but a wrong name must stop the start
-    kinds = {
-        "generate": Kind(
-            GenerationRequest,
-            lambda request: resolve_generation(cast(GenerationRequest, request), catalogue, shelf),
-            engine.generate,
-            title="a picture",
-        ),
-        "edit": Kind(
-            EditRequest,
-            lambda request: resolve_edit(cast(EditRequest, request), catalogue, inputs),
-            engine.edit,
-            title="an edit",
-        ),
-        "upscale": Kind(
-            UpscaleRequest,
-            lambda request: resolve_upscale(
-                cast(UpscaleRequest, request), catalogue, inputs, shelf
-            ),
-            engine.upscale,
-            title="an enlargement",
-        ),
-        "timing": Kind(
-            TimingRequest,
-            lambda request: resolve_timing(cast(TimingRequest, request), catalogue),
-            engine.time,
-            title="a timing",
-        ),
-    }
+    picture_sets = PictureSets(settings.data_dir)
+    captioning = Captioning(captioners, picture_sets.path)
+    kinds = kinds_of.picturing(engine, catalogue, inputs, shelf, captioning)
     library = Library(
         catalogue,
         shelf,
@@ -227,12 +199,12 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         fixed=bool(settings.default_model),
     )
     data_sets = DataSets(settings.data_dir)
-    fetching = _fetching(Hub(settings.data_dir / "models"), data_sets)
-    making = _making(Workshop(catalogue, settings.data_dir / "models"))
+    fetching = kinds_of.fetching(Hub(settings.data_dir / "models"), data_sets)
+    making = kinds_of.making(Workshop(catalogue, settings.data_dir / "models"))
     answering = Answering(readers, engine.models, engine.broker, engine.device)
     leaderboard = Leaderboard(SubmissionTable(database, settings.data_dir))
     evaluating = Evaluating(readers, data_sets, leaderboard, answering)
-    reading = _reading(evaluating)
+    reading = kinds_of.reading(evaluating)
     finetuning = Finetuning(
         settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
     )
@@ -240,7 +212,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
     training, costing = _from_pictures(
         settings, catalogue, shelf, engine, picture_sets, training_program
     )
-    trainings = _trainings(finetuning, training, costing)
+    trainings = kinds_of.trainings(finetuning, training, costing)
     queue = JobQueue(
         jobs, outputs, kinds | fetching | making | reading | trainings, settings.max_waiting_jobs
     )
@@ -287,42 +259,14 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         scorer,
         finetuning,
         trainer,
+        captioners,
         picture_sets,
+        Checking(picture_sets, catalogue, settings.data_dir / "cache"),
         training,
         costing,
         Adopting(training.adopt),
         Runs(settings.data_dir, queue.submit, training_program),
     )
-
-
-def _fetching(hub: Hub, data_sets: DataSets) -> dict[str, Kind]:
-    """The kinds of jobs that wait for the network."""
-    return {
-        "download": Kind(
-            DownloadRequest,
-            lambda request: request,
-            lambda request, context: hub(cast(DownloadRequest, request), context),
-            Use.NONE,
-        ),
-        "fetch-data": Kind(
-            FetchDataRequest,
-            lambda request: request,
-            lambda request, context: data_sets.fetch(cast(FetchDataRequest, request), context),
-            Use.NONE,
-        ),
-    }
-
-
-def _reading(evaluating: Evaluating) -> dict[str, Kind]:
-    """The kinds of jobs that read."""
-    return {
-        "evaluate-reader": Kind(
-            EvaluateRequest,
-            lambda request: evaluating.resolve(cast(EvaluateRequest, request)),
-            lambda request, context: evaluating(cast(EvaluateRequest, request), context),
-            title="an evaluation",
-        )
-    }
 
 
 def _from_pictures(
@@ -353,60 +297,6 @@ def _from_pictures(
         Training(*parts, wanted=settings.device, program=program),
         Costing(*parts, wanted=settings.device),
     )
-
-
-def _trainings(finetuning: Finetuning, training: Training, costing: Costing) -> dict[str, Kind]:
-    """The kinds of jobs that train, alone on the device and for hours."""
-    return {
-        "finetune-reader": Kind(
-            FinetuneRequest,
-            lambda request: finetuning.resolve(cast(FinetuneRequest, request)),
-            lambda request, context: finetuning(cast(FinetuneRequest, request), context),
-            Use.ALONE,
-            title="a training",
-            resumes=True,
-        ),
-        "train": Kind(
-            TrainRequest,
-            lambda request: training.resolve(cast(TrainRequest, request)),
-            lambda request, context: training(cast(TrainRequest, request), context),
-            # It takes the device itself, for as long as its process lives.
-            Use.NONE,
-            title="a training",
-            resumes=True,
-        ),
-        "train-cost": Kind(
-            CostRequest,
-            lambda request: costing.resolve(cast(CostRequest, request)),
-            lambda request, context: costing(cast(CostRequest, request), context),
-            Use.NONE,
-            title="a measurement",
-        ),
-    }
-
-
-def _making(workshop: Workshop) -> dict[str, Kind]:
-    """The kinds of jobs that make new models."""
-    return {
-        "merge": Kind(
-            MergeRequest,
-            lambda request: workshop.resolve_merge(cast(MergeRequest, request)),
-            lambda request, context: workshop.merge(cast(MergeRequest, request), context),
-            Use.NONE,
-        ),
-        "extract": Kind(
-            ExtractRequest,
-            lambda request: workshop.resolve_extract(cast(ExtractRequest, request)),
-            lambda request, context: workshop.extract(cast(ExtractRequest, request), context),
-            Use.NONE,
-        ),
-        "bake": Kind(
-            BakeRequest,
-            lambda request: workshop.resolve_bake(cast(BakeRequest, request)),
-            lambda request, context: workshop.bake(cast(BakeRequest, request), context),
-            Use.NONE,
-        ),
-    }
 
 
 def prepare_folder(folder: Path) -> None:

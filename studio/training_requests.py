@@ -263,3 +263,24 @@ class CostRequest(TrainRequest):
     """What a training will cost, by three of its steps; its name may be that of anything."""
 
     kind: Literal["train-cost"] = "train-cost"
+
+
+class CaptionRequest(Request):
+    """Captions of a picture set, written by a local model.
+
+    captioner: its name, "" for the first that is there. replace: also those of pictures that have
+    one. form: of captions, with {} for the model's words, as in "sks, {}".
+    """
+
+    kind: Literal["caption-pictures"] = "caption-pictures"
+    pictures: SetName
+    captioner: str = Field("", max_length=200)
+    replace: bool = False
+    form: Prompt = "{}"
+
+    @field_validator("form")
+    @classmethod
+    def _has_a_place(cls, value: str) -> str:
+        if "{}" not in value:
+            raise ValueError(f"{value[:60]!r} has no {{}} for the model's words; put one in")
+        return value

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 # Gradio would otherwise ask other hosts, and sum up its own statistics after every event.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -15,12 +16,13 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from studio import __version__
-from studio.api import inputs, outputs, reader_files, status
+from studio.api import inputs, outputs, reader_files, status, training_files
 from studio.models.library import READER
 from studio.services import Services
-from tabs import edit, endpoints, extras, gallery, generate, models, reader
+from tabs import edit, endpoints, extras, gallery, generate, models, reader, train
 from tabs.blocks import header
 from tabs.blocks.maker import QUIET
+from tabs.blocks.train.following import FollowHandlers
 from tabs.theme import ICON, VENDOR, css, script, theme
 
 
@@ -35,6 +37,8 @@ def build_page(services: Services) -> gr.Blocks:
                 edit_view = edit.build(services, top.model)
             with gr.Tab("Extras", id="extras"):
                 extras_view = extras.build(services, top.model)
+            with gr.Tab("Train", id="train") as train_tab:
+                train_view = train.build(services)
             with gr.Tab("Reader", id="reader") as reader_tab:
                 reader_view = reader.build(services)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
@@ -47,6 +51,7 @@ def build_page(services: Services) -> gr.Blocks:
         making = generate.wire(generate_view, services, page)
         editing = edit.wire(edit_view, services, page)
         enlarging = extras.wire(extras_view, services, page)
+        training = train.wire(train_view, services, train_tab)
         reader.wire(reader_view, services, reader_tab)
         gallery.wire(gallery_view, services, gallery_tab)
         keeping = models.wire(models_view, services, models_tab, top.model)
@@ -67,6 +72,8 @@ def build_page(services: Services) -> gr.Blocks:
             [*in_generate, reader_view.reader, tabs],
             **QUIET,
         ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
+
+        _wire_trained(train_view, training, making, top.model, words.prompt, [*in_generate, tabs])
 
         def to_generate(event: gr.EventData) -> list[object]:
             return [*making.use_settings(event), gr.Tabs(selected="generate")]
@@ -90,6 +97,30 @@ def build_page(services: Services) -> gr.Blocks:
     return page
 
 
+def _wire_trained(
+    view: train.TrainView,
+    training: FollowHandlers,
+    making: generate.Handlers,
+    model: gr.Dropdown,
+    prompt: gr.Textbox,
+    filled: list[Any],
+) -> None:
+    """One press takes what a run has made to the Generate tab."""
+
+    def to_use_trained(subject: str, model: str, prompt: str) -> list[object]:
+        chosen, text = training.use(subject, model, prompt)
+        if chosen:
+            given = {"prompt": text} if text else {}
+            used = making.choose_model(chosen, model=chosen, **given)
+        else:
+            used = making.use("", text)
+        return [*used, gr.Tabs(selected="generate")]
+
+    view.launcher.use.click(
+        to_use_trained, [view.launcher.subject, model, prompt], filled, **QUIET
+    ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
+
+
 def build_app(services: Services) -> FastAPI:
     """The web application; its start takes up the queue and warms up."""
 
@@ -106,6 +137,7 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(inputs.build_router(services))
     app.include_router(reader_files.build_router(services))
     app.include_router(status.build_router(services))
+    app.include_router(training_files.build_router(services))
     app.mount("/vendor", StaticFiles(directory=VENDOR), name="vendor")
     page = build_page(services)
     # Only after its own launch(), which a mounted page never has, does Gradio check that a file

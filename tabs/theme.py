@@ -12,7 +12,7 @@ VENDOR = _ASSETS / "vendor"
 
 def css() -> str:
     """The style sheets that go on top of the theme."""
-    sheets = ("studio.css", "reader.css")
+    sheets = ("studio.css", "reader.css", "train.css")
     return "\n".join((_ASSETS / "theme" / each).read_text(encoding="utf-8") for each in sheets)
 
 

@@ -29,7 +29,7 @@ LEVELS = (
     ("studio.diffusion", "studio.reader"),
     ("studio.training",),  # which makes its samples and reads its captions as pictures are made
     ("studio.jobs",),
-    ("studio.engine", "studio.services", "studio.doctor"),
+    ("studio.engine", "studio.kinds", "studio.services", "studio.doctor"),
     ("studio.api", "tabs", "studio.cli"),
     ("app",),
 )

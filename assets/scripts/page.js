@@ -1,6 +1,6 @@
 // Loaded once with the page: theme, keys, and which jobs belong to this browser tab.
 () => {
-  const TABS = ["at-", "at-edit-", "at-extras-", "at-reader-", "at-score-", "at-tune-"];   // what the ids of each tab's elements begin with
+  const TABS = ["at-", "at-edit-", "at-extras-", "at-reader-", "at-score-", "at-tune-", "at-train-"];   // what the ids of each tab's elements begin with
   const store = (area, key, value) => { try { area.setItem(key, value); } catch { /* private mode */ } };
   const read = (area, key) => { try { return area.getItem(key); } catch { return null; } };
   window.atelier = { ...window.atelier,

@@ -17,7 +17,7 @@ from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.entry import ModelEntry
 from studio.training.cache.kept import Kept, fingerprint
 from studio.training.cache.latents import Latents
-from studio.training.cache.texts import RememberedTexts, literal
+from studio.training.cache.texts import RememberedTexts
 from studio.training.checkpoints import Checkpoints
 from studio.training.learner import Learner
 from studio.training.lessons import Lessons
@@ -26,6 +26,7 @@ from studio.training.methods.choice import trained
 from studio.training.methods.trained import Trained
 from studio.training.noise import process_of
 from studio.training.pictures.buckets import place
+from studio.training.pictures.captions import literal
 from studio.training.pictures.example import Example, Placed
 from studio.training.pictures.examples import examples
 from studio.training.plan import Plan

@@ -37,7 +37,7 @@ def read_dropped(event: gr.EventData) -> Imported:
     given = str(getattr(event, "path", ""))
     if not given:
         raise MetadataError(f"{name} could not be uploaded; it may be too large.")
-    path = _uploaded(given)
+    path = uploaded(given)
     if path is None:
         raise MetadataError(f"{name} was not uploaded here; drop it again.")
     try:
@@ -46,7 +46,7 @@ def read_dropped(event: gr.EventData) -> Imported:
         path.unlink(missing_ok=True)
 
 
-def _uploaded(given: str) -> Path | None:
+def uploaded(given: str) -> Path | None:
     """The file of that path if it is one in the upload folder."""
     try:
         path = Path(given).resolve()

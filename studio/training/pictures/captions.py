@@ -123,6 +123,12 @@ def prompt_for(caption: str, wanted: Pictures, seed: int) -> str:
     return variant(caption, seed, wanted.shuffle_tags, kept_tokens(caption, wanted))
 
 
+def literal(caption: str) -> str:
+    """A caption in the prompt language, where brackets and BREAK mean nothing but themselves."""
+    escaped = re.sub(r"([()\[\]\\])", r"\\\1", caption)
+    return re.sub(r"\bBREAK\b", "break", escaped)
+
+
 def kept_tokens(caption: str, wanted: Pictures) -> int:
     """How many parts of a caption stay in front: a trigger there is never moved."""
     first = (tags_of(caption) or [""])[0]
