@@ -42,9 +42,7 @@ class Looks:
 
     def __call__(self, step: int) -> dict[str, float]:
         """Make samples, score them, and measure what is held out; means for the curves."""
-        values: dict[str, float] = {}
-        if self._parts.lessons.held:
-            values["held_out"] = held_out_loss(self._loss, self._parts.lessons.held)
+        values = self.held_out()
         samples = self._samples(step)
         if self._parts.request.judge and samples:
             try:
@@ -52,6 +50,11 @@ class Looks:
             except AtelierError as error:  # scores are a help; a run does not end for them
                 self._say_once(f"The samples are not scored: {error}")
         return {name: value for name, value in values.items() if math.isfinite(value)}
+
+    def held_out(self) -> dict[str, float]:
+        """The loss of what is held out; nothing when nothing is."""
+        held = self._parts.lessons.held
+        return {"held_out": held_out_loss(self._loss, held)} if held else {}
 
     def _samples(self, step: int) -> list[Image.Image]:
         found = []

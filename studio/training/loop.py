@@ -32,6 +32,8 @@ _LOWER = 0.5
 """What the learning rates are multiplied by once the loss has gone astray."""
 _POINTS = 2000
 """Of a curve, about."""
+_MEASURED = 20
+"""Times that what is held out is measured, at least, for a verdict needs that many points."""
 _PACE = 0.1
 """Weight of the newest step in the mean time of a step."""
 
@@ -60,6 +62,10 @@ class Watcher(Protocol):
 
     def looked(self, step: int) -> dict[str, float]:
         """Make samples, measure what is held out; the curves' values."""
+        ...
+
+    def compared(self, step: int) -> dict[str, float]:
+        """Measure what is held out alone."""
         ...
 
     def saved(self, step: int) -> None:
@@ -136,7 +142,9 @@ class Loop:
             self._count(time.monotonic() - began)
             step = self.state.step
             if self._due(step, self._request.sample_every):
-                self._look(step)
+                self._look(step, self._watcher.looked)
+            elif self._due(step, max(1, self.steps // _MEASURED)):
+                self._look(step, self._watcher.compared)
             ends = self._agreed(self._main and self._watcher.wished()) and step < self.steps
             if ends or self._due(step, self._request.save_every):
                 self.save()
@@ -194,7 +202,7 @@ class Loop:
         if not self._request.trains_weights:
             self.save()
         if self._request.sample_every:
-            self._look(0)
+            self._look(0, self._watcher.looked)
 
     def _load(self) -> None:
         """Take up the newest checkpoint, when there is one."""
@@ -315,12 +323,12 @@ class Loop:
                 f"{told}; it goes on from step {self.state.step} with {_LOWER:g} of the rate."
             )
 
-    def _look(self, step: int) -> None:
+    def _look(self, step: int, look: Callable[[int], dict[str, float]]) -> None:
         self._accelerator.wait_for_everyone()
         values: dict[str, float] = {}
         if self._main:
             with self.at_rest(), torch.no_grad():
-                values = self._watcher.looked(step)
+                values = look(step)
             if values:
                 self._watcher.measured(step, values)
             held = values.get("held_out")

@@ -46,6 +46,10 @@ class _Silent:
         """There are no samples."""
         return {}
 
+    def compared(self, step: int) -> dict[str, float]:
+        """Nothing is held out."""
+        return {}
+
     def saved(self, step: int) -> None:
         """There are no checkpoints."""
 

@@ -74,6 +74,10 @@ class FolderWatcher:
         self._set(phase=Phase.TRAINING)
         return values
 
+    def compared(self, step: int) -> dict[str, float]:
+        """Measure what is held out alone."""
+        return self._looks.held_out()
+
     def saved(self, step: int) -> None:
         """Keep what can be used of this step, and have the curves on the disk too."""
         self._results.keep(step)
