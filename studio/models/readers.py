@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from transformers import TokenizersBackend
 
 log = logging.getLogger(__name__)
-FULL, _SHELVES = (CAPTIONERS, "judges")
+_SHELVES = (CAPTIONERS, "judges")
 """Folders whose models have shelves of their own."""
-INT8 = "reader", "reader-int8"
+FULL, INT8 = "reader", "reader-int8"
 """Kinds of loans: weights as they are, or with whole numbers of 8 bits, on a CPU."""
 KINDS = (FULL, INT8)
 _HEADS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")
