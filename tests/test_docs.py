@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from typer.main import get_command
 
 from studio import cli
-from studio.api import inputs, outputs, reader_files, status
+from studio.api import inputs, outputs, reader_files, status, training_files
 from studio.diffusion.samplers import SAMPLERS
 from studio.requests import Sampler, Schedule
 from studio.settings import Settings
@@ -86,7 +86,7 @@ def test_every_route_of_ours_is_told_of(services):
     ours = [
         (method, route.path)
         for router in (
-            api.build_router(services) for api in (inputs, outputs, reader_files, status)
+            api.build_router(services) for api in (inputs, outputs, reader_files, status, training_files)
         )
         for route in router.routes
         if isinstance(route, APIRoute)

@@ -67,16 +67,17 @@ class FollowHandlers:
         for update in self._followed(subject):
             if self._newest.get(session) != number:
                 return
-            yield update
+            if update:
+                yield update
 
     def _followed(self, subject: str) -> Iterator[dict[Any, Any]]:
         name = self.find(subject or "")
-        look = _Look(self._services, self._view, name)
+        job = next((row for run, row in self._jobs() if run == name), None)
+        look = _Look(self._services, self._view, name, waits=job is not None)
         if not name:
             yield look.nothing()
             return
         yield look.at(None)
-        job = next((row for run, row in self._jobs() if run == name), None)
         newest: Event | None = None
         looked = time.monotonic()
         for event in self._queue.follow(job.id, heartbeat=_LOOK) if job else ():
@@ -89,6 +90,7 @@ class FollowHandlers:
         while job is None and look.goes_on:
             time.sleep(_LOOK)  # it was begun by a command, and no job of this server follows it
             yield look.at(None)
+        look.waits = False
         yield look.at(None)
 
     def pause(self, subject: str) -> None:
@@ -166,13 +168,14 @@ def with_word(prompt: str, word: str) -> str:
 class _Look:
     """What has changed of a run since the last look, as updates of the page."""
 
-    def __init__(self, services: Services, view: Launcher, name: str):
+    def __init__(self, services: Services, view: Launcher, name: str, *, waits: bool):
         self._services = services
         self._runs = services.runs
         self._view = view
         self._name = name
         self._last: dict[Any, Any] = {}
         self.goes_on = False
+        self.waits = waits
 
     def nothing(self) -> dict[Any, Any]:
         """A page without any run."""
@@ -209,12 +212,11 @@ class _Look:
         )
 
     def _without_folder(self, event: Event | None) -> dict[Any, Any]:
-        view = self._view
-        waits = event is not None
+        view, waits = self._view, self.waits
         title = html.escape(self._name.rpartition("-")[0])
         words = shown.message(title, "It waits in the line.")
         return {
-            view.progress: progress_line(event) if waits else "",
+            view.progress: progress_line(event) if event is not None and waits else "",
             view.run: words if waits else shown.EMPTY,
             view.samples: "",
             view.curves: "",
@@ -231,4 +233,4 @@ class _Look:
         return {
             key: gr.Button(visible=value) if isinstance(value, bool) else value
             for key, value in new.items()
-        } or {self._view.subject: self._name}
+        }
