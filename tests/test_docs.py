@@ -86,7 +86,8 @@ def test_every_route_of_ours_is_told_of(services):
     ours = [
         (method, route.path)
         for router in (
-            api.build_router(services) for api in (inputs, outputs, reader_files, status, training_files)
+            api.build_router(services)
+            for api in (inputs, outputs, reader_files, status, training_files)
         )
         for route in router.routes
         if isinstance(route, APIRoute)

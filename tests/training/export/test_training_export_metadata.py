@@ -15,7 +15,7 @@ from trained import NAME, asked, facts, lora_at, trained
 from studio.errors import ModelError
 from studio.models.catalogue import Catalogue
 from studio.models.headers import read_header
-from studio.training.export.card import model_card, settings_text
+from studio.training.export.card import model_card
 from studio.training.export.embedding import write_embedding
 from studio.training.export.facts import Facts, versions
 from studio.training.export.lora import write_lora
@@ -226,7 +226,8 @@ def test_its_settings_are_a_toml_file_of_the_request() -> None:
         conv_alpha=2.5,
         sample_prompts=("one", "zwei ü"),
     )
-    told = tomllib.loads(settings_text(Facts(request, "sd1")))
+    card = model_card(Facts(request, "sd1"))
+    told = tomllib.loads(card.partition("```toml\n")[2].partition("```")[0])
     fields = {name: value for name, value in told.items() if not isinstance(value, dict)}
     tables = [name for name, value in told.items() if isinstance(value, dict)]
     assert tables == ["pictures", "prior", "shape", "learning", "watching"]
