@@ -31,14 +31,14 @@ _ROOT = Path(__file__).resolve().parents[1]
 _SUBJECT = _ROOT / "tests" / "data" / "zug"
 _PROMPTS = _ROOT / "training" / "embedded" / "prompts" / "gate.json"
 _COUNT, _RECOGNISED = 50, 0.5
-_WORD, _CLASS = "zug", "a flower"
+_WORD, _CLASS = "zug", "a star"
 _STEPS = 400
 _METHODS: dict[str, dict[str, Any]] = {
     "lora": {"prompt": f"a {_WORD}", "learning_rate": 1e-3, "batch_size": 4},
     "prior": {
         "method": "dreambooth",
         "whole": True,
-        "prompt": f"a {_WORD} flower",
+        "prompt": f"a {_WORD} star",
         "preservation": True,
         "class_prompt": _CLASS,
         "class_pictures": 60,
@@ -48,7 +48,7 @@ _METHODS: dict[str, dict[str, Any]] = {
     "no-prior": {
         "method": "dreambooth",
         "whole": True,
-        "prompt": f"a {_WORD} flower",
+        "prompt": f"a {_WORD} star",
         "learning_rate": 5e-5,
         "batch_size": 2,
     },

@@ -34,6 +34,8 @@ _POINTS = 2000
 """Of a curve, about."""
 _MEASURED = 20
 """Times that what is held out is measured, at least, for a verdict needs that many points."""
+_APART = 10
+"""Steps between two measurements at least, for each takes about as long as a few steps."""
 _PACE = 0.1
 """Weight of the newest step in the mean time of a step."""
 
@@ -143,7 +145,7 @@ class Loop:
             step = self.state.step
             if self._due(step, self._request.sample_every):
                 self._look(step, self._watcher.looked)
-            elif self._due(step, max(1, self.steps // _MEASURED)):
+            elif self._due(step, max(_APART, self.steps // _MEASURED)):
                 self._look(step, self._watcher.compared)
             ends = self._agreed(self._main and self._watcher.wished()) and step < self.steps
             if ends or self._due(step, self._request.save_every):
