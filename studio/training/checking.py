@@ -11,7 +11,6 @@ from studio.errors import NotFound
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.families import Texts
-from studio.training.cache.texts import literal
 from studio.training.derive import Derived, derivations, resolved
 from studio.training.health import fixes, thumbnails
 from studio.training.health.check import Report, check
@@ -129,6 +128,8 @@ def _sight(request: TrainRequest, entry: ModelEntry) -> Sight:
     if counts:
 
         def count(text: str) -> int:
+            from studio.training.cache.texts import literal  # with torch
+
             return tokens.count_for(entry, literal(text), 1, composable=False).tokens
 
     return Sight(side, entry.multiple, count, TOKEN_LIMIT)

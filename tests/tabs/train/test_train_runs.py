@@ -78,6 +78,8 @@ def test_a_training_is_followed_to_its_end_and_found_again(
     services.trainer.start()
     seen = list(follower.follow(subject))
     services.trainer.stop()
+    [entry] = services.runs.entries()
+    assert entry.phase is Phase.FINISHED, entry
     whole = {}
     for each in seen:
         whole |= each
