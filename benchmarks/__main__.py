@@ -7,7 +7,17 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import editing, memory, per_image, reading, startup, switching, upscaling
+from benchmarks import (
+    editing,
+    learning,
+    memory,
+    per_image,
+    reading,
+    startup,
+    switching,
+    training,
+    upscaling,
+)
 from benchmarks.figure import Figure, table
 
 _ALL = {
@@ -18,6 +28,8 @@ _ALL = {
     "upscaling": upscaling.measure,
     "switching": switching.measure,
     "reading": reading.measure,
+    "training": training.measure,
+    "learning": learning.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
 

@@ -7,24 +7,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry
 
+from studio import kinds as kinds_of
 from studio.context import Context
 from studio.diffusion.resolve import (
-    resolve_edit,
     resolve_generation,
-    resolve_timing,
-    resolve_upscale,
 )
 from studio.engine import Engine
 from studio.errors import AtelierError, SettingsError, StorageError, from_os_error
 from studio.jobs.hooks import JobLog, MemoryRelease
-from studio.jobs.queue import JobQueue, Kind, Use
+from studio.jobs.queue import JobQueue
 from studio.jobs.worker import Runner, Worker, runner_name
-from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
 from studio.models.captioners import CaptionerShelf
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
@@ -42,14 +38,9 @@ from studio.reader.data_sets import DataSets
 from studio.reader.evaluating import Evaluating
 from studio.reader.finetuning.job import Finetuning
 from studio.reader.leaderboard import Leaderboard
-from studio.reader_requests import EvaluateRequest, FetchDataRequest, FinetuneRequest
 from studio.requests import (
-    DownloadRequest,
-    EditRequest,
     GenerationRequest,
     Request,
-    TimingRequest,
-    UpscaleRequest,
 )
 from studio.settings import Settings
 from studio.store.database import Database
@@ -61,14 +52,15 @@ from studio.training.checking import Checking
 from studio.training.derive import resolved
 from studio.training.launch.asking import Asking
 from studio.training.launch.class_pictures import ClassPictures
-from studio.training.launch.hold import DeviceHold
+from studio.training.launch.costing import Costing
+from studio.training.launch.hold import Adopting, DeviceHold
 from studio.training.launch.job import Training
 from studio.training.launch.process import PROGRAM
 from studio.training.launch.runs import Runs
 from studio.training.pictures.caption_job import Captioning
 from studio.training.pictures.examples import examples
 from studio.training.pictures.sets import PictureSets
-from studio.training_requests import CaptionRequest, TrainRequest
+from studio.training_requests import TrainRequest
 
 log = logging.getLogger(__name__)
 _DAY = 86_400
@@ -106,6 +98,8 @@ class Services:
     picture_sets: PictureSets
     checking: Checking
     training: Training
+    costing: Costing
+    adopting: Adopting
     runs: Runs
 
     def acquire(self) -> None:
@@ -121,7 +115,7 @@ class Services:
     def start(self) -> None:
         """Take up the queue and warm up in the background."""
         # Before anybody else takes the device: runs that outlived their server are at work on it.
-        self.training.adopt()
+        self.adopting.start()
         self.worker.start()
         self.fetcher.start()
         self.maker.start()
@@ -137,6 +131,7 @@ class Services:
         self.maker.stop()
         self.scorer.stop()
         self.trainer.stop()
+        self.adopting.stop()
         self.tidying.stop()
         self.database.close()
         self.lock.release()
@@ -193,40 +188,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         engine.device()  # costs the import of torch, but a wrong name must stop the start
     picture_sets = PictureSets(settings.data_dir)
     captioning = Captioning(captioners, picture_sets.path)
-    kinds = {
-        "generate": Kind(
-            GenerationRequest,
-            lambda request: resolve_generation(cast(GenerationRequest, request), catalogue, shelf),
-            engine.generate,
-            title="a picture",
-        ),
-        "edit": Kind(
-            EditRequest,
-            lambda request: resolve_edit(cast(EditRequest, request), catalogue, inputs),
-            engine.edit,
-            title="an edit",
-        ),
-        "upscale": Kind(
-            UpscaleRequest,
-            lambda request: resolve_upscale(
-                cast(UpscaleRequest, request), catalogue, inputs, shelf
-            ),
-            engine.upscale,
-            title="an enlargement",
-        ),
-        "timing": Kind(
-            TimingRequest,
-            lambda request: resolve_timing(cast(TimingRequest, request), catalogue),
-            engine.time,
-            title="a timing",
-        ),
-        "caption-pictures": Kind(
-            CaptionRequest,
-            lambda request: captioning.resolve(cast(CaptionRequest, request)),
-            lambda request, context: captioning(cast(CaptionRequest, request), context),
-            title="captions",
-        ),
-    }
+    kinds = kinds_of.picturing(engine, catalogue, inputs, shelf, captioning)
     library = Library(
         catalogue,
         shelf,
@@ -237,17 +199,20 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         fixed=bool(settings.default_model),
     )
     data_sets = DataSets(settings.data_dir)
-    fetching = _fetching(Hub(settings.data_dir / "models"), data_sets)
-    making = _making(Workshop(catalogue, settings.data_dir / "models"))
+    fetching = kinds_of.fetching(Hub(settings.data_dir / "models"), data_sets)
+    making = kinds_of.making(Workshop(catalogue, settings.data_dir / "models"))
     answering = Answering(readers, engine.models, engine.broker, engine.device)
     leaderboard = Leaderboard(SubmissionTable(database, settings.data_dir))
     evaluating = Evaluating(readers, data_sets, leaderboard, answering)
-    reading = _reading(evaluating)
+    reading = kinds_of.reading(evaluating)
     finetuning = Finetuning(
         settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
     )
-    training = _from_pictures(settings, catalogue, shelf, engine, picture_sets, training_program)
-    trainings = _trainings(finetuning, training)
+    picture_sets = PictureSets(settings.data_dir)
+    training, costing = _from_pictures(
+        settings, catalogue, shelf, engine, picture_sets, training_program
+    )
+    trainings = kinds_of.trainings(finetuning, training, costing)
     queue = JobQueue(
         jobs, outputs, kinds | fetching | making | reading | trainings, settings.max_waiting_jobs
     )
@@ -298,38 +263,10 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         picture_sets,
         Checking(picture_sets, catalogue, settings.data_dir / "cache"),
         training,
+        costing,
+        Adopting(training.adopt),
         Runs(settings.data_dir, queue.submit, training_program),
     )
-
-
-def _fetching(hub: Hub, data_sets: DataSets) -> dict[str, Kind]:
-    """The kinds of jobs that wait for the network."""
-    return {
-        "download": Kind(
-            DownloadRequest,
-            lambda request: request,
-            lambda request, context: hub(cast(DownloadRequest, request), context),
-            Use.NONE,
-        ),
-        "fetch-data": Kind(
-            FetchDataRequest,
-            lambda request: request,
-            lambda request, context: data_sets.fetch(cast(FetchDataRequest, request), context),
-            Use.NONE,
-        ),
-    }
-
-
-def _reading(evaluating: Evaluating) -> dict[str, Kind]:
-    """The kinds of jobs that read."""
-    return {
-        "evaluate-reader": Kind(
-            EvaluateRequest,
-            lambda request: evaluating.resolve(cast(EvaluateRequest, request)),
-            lambda request, context: evaluating(cast(EvaluateRequest, request), context),
-            title="an evaluation",
-        )
-    }
 
 
 def _from_pictures(
@@ -339,8 +276,8 @@ def _from_pictures(
     engine: Engine,
     picture_sets: PictureSets,
     program: Sequence[str],
-) -> Training:
-    """What trains models from pictures, in processes of their own."""
+) -> tuple[Training, Costing]:
+    """What trains models from pictures, in processes of their own, and what tells their cost."""
 
     def paint(request: GenerationRequest, context: Context) -> None:
         engine.generate(resolve_generation(request, catalogue, shelf), context)
@@ -348,63 +285,18 @@ def _from_pictures(
     def derive(request: TrainRequest, folder: Path, entry: ModelEntry) -> TrainRequest:
         return resolved(request, examples(folder, request), entry)
 
-    return Training(
+    parts = (
         settings.data_dir,
         Asking(settings.data_dir, catalogue, picture_sets.path, derive),
         DeviceHold(engine.broker),
         ClassPictures(settings.data_dir / "cache", catalogue, paint),
         engine.device,
         engine.empty,
-        wanted=settings.device,
-        program=program,
     )
-
-
-def _trainings(finetuning: Finetuning, training: Training) -> dict[str, Kind]:
-    """The kinds of jobs that train, alone on the device and for hours."""
-    return {
-        "finetune-reader": Kind(
-            FinetuneRequest,
-            lambda request: finetuning.resolve(cast(FinetuneRequest, request)),
-            lambda request, context: finetuning(cast(FinetuneRequest, request), context),
-            Use.ALONE,
-            title="a training",
-            resumes=True,
-        ),
-        "train": Kind(
-            TrainRequest,
-            lambda request: training.resolve(cast(TrainRequest, request)),
-            lambda request, context: training(cast(TrainRequest, request), context),
-            # It takes the device itself, for as long as its process lives.
-            Use.NONE,
-            title="a training",
-            resumes=True,
-        ),
-    }
-
-
-def _making(workshop: Workshop) -> dict[str, Kind]:
-    """The kinds of jobs that make new models."""
-    return {
-        "merge": Kind(
-            MergeRequest,
-            lambda request: workshop.resolve_merge(cast(MergeRequest, request)),
-            lambda request, context: workshop.merge(cast(MergeRequest, request), context),
-            Use.NONE,
-        ),
-        "extract": Kind(
-            ExtractRequest,
-            lambda request: workshop.resolve_extract(cast(ExtractRequest, request)),
-            lambda request, context: workshop.extract(cast(ExtractRequest, request), context),
-            Use.NONE,
-        ),
-        "bake": Kind(
-            BakeRequest,
-            lambda request: workshop.resolve_bake(cast(BakeRequest, request)),
-            lambda request, context: workshop.bake(cast(BakeRequest, request), context),
-            Use.NONE,
-        ),
-    }
+    return (
+        Training(*parts, wanted=settings.device, program=program),
+        Costing(*parts, wanted=settings.device),
+    )
 
 
 def prepare_folder(folder: Path) -> None:

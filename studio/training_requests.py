@@ -217,7 +217,7 @@ class TrainRequest(Pictures, Prior, Shape, Learning, Watching, NewModelRequest):
     together; "" for this machine's. owner: who asked, for the list of runs.
     """
 
-    kind: Literal["train"] = "train"
+    kind: Literal["train", "train-cost"] = "train"
     method: Method = Method.LORA
     model: str = Field("", max_length=200)
     processes: int = Field(1, ge=1, le=64)
@@ -257,6 +257,12 @@ class TrainRequest(Pictures, Prior, Shape, Learning, Watching, NewModelRequest):
     def trains_weights(self) -> bool:
         """Whether the outcome is a whole model."""
         return self.method is Method.FULL or (self.method is Method.DREAMBOOTH and self.whole)
+
+
+class CostRequest(TrainRequest):
+    """What a training will cost, by three of its steps; its name may be that of anything."""
+
+    kind: Literal["train-cost"] = "train-cost"
 
 
 class CaptionRequest(Request):

@@ -107,8 +107,8 @@ def _wire_trained(
 ) -> None:
     """One press takes what a run has made to the Generate tab."""
 
-    def to_use_trained(subject: str, model: str, prompt: str) -> list[object]:
-        chosen, text = training.use(subject, model, prompt)
+    def to_use_trained(subject: str, model: str, prompt: str, step: int | None) -> list[object]:
+        chosen, text = training.use(subject, model, prompt, step)
         if chosen:
             given = {"prompt": text} if text else {}
             used = making.choose_model(chosen, model=chosen, **given)
@@ -117,7 +117,10 @@ def _wire_trained(
         return [*used, gr.Tabs(selected="generate")]
 
     view.launcher.use.click(
-        to_use_trained, [view.launcher.subject, model, prompt], filled, **QUIET
+        to_use_trained,
+        [view.launcher.subject, model, prompt, view.launcher.step],
+        filled,
+        **QUIET,
     ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
 
 

@@ -102,6 +102,7 @@ def _wire_presses(
     checking = [view.health, view.report]
     slow: dict[str, Any] = {"concurrency_limit": None, **QUIET}
     view.check.click(handlers.check, asked, checking, **slow)
+    view.cost.click(handlers.cost, asked, [view.health], **slow)
     view.health.act(
         handlers.act,
         asked,
@@ -110,7 +111,7 @@ def _wire_presses(
     )
     begun = view.start.click(handlers.start, asked, [view.subject, view.health], **QUIET)
     begun.success(following.follow, **follows)
-    for pressed in (view.check.click, begun.success):
+    for pressed in (view.check.click, view.cost.click, begun.success):
         pressed(None, None, None, js=_RESULT)
     view.pause.click(following.pause, [view.subject], None, **QUIET)
     view.stop.click(following.stop, [view.subject], None, **QUIET)

@@ -26,14 +26,15 @@ LEVELS = (
         "studio.context",
     ),
     ("studio.store", "studio.models"),
-    ("studio.diffusion", "studio.training", "studio.reader"),
+    ("studio.diffusion", "studio.reader"),
+    ("studio.training",),  # which makes its samples and reads its captions as pictures are made
     ("studio.jobs",),
-    ("studio.engine", "studio.services", "studio.doctor"),
+    ("studio.engine", "studio.kinds", "studio.services", "studio.doctor"),
     ("studio.api", "tabs", "studio.cli"),
     ("app",),
 )
 """Lowest first; what stands on one level does not know its neighbours, but for `NEIGHBOURS`."""
-NEIGHBOURS = (LEVELS[0], LEVELS[4], ("tabs", "studio.api"))
+NEIGHBOURS = (LEVELS[0], LEVELS[5], ("tabs", "studio.api"))
 """Groups within which imports may go sideways: the types, the two halves of the composition root
 with what examines them, and the page, which is mounted together with its routes."""
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate")

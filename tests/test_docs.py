@@ -65,9 +65,15 @@ def test_every_command_and_option_is_told_of(name):
     text = doc("commands")
     section = re.search(rf"^## atelier {name}\b.*?(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert section, f"there is no section on atelier {name}"
+    command = commands()[name]
+    # The commands below another one share its section.
+    below = getattr(command, "commands", {})
+    for word in below:
+        assert re.search(rf"`atelier {name} {word}[ `]|\| `{word}[ `]", section[0]), word
     options = [
         option
-        for parameter in commands()[name].params  # type: ignore[attr-defined]
+        for each in (command, *below.values())
+        for parameter in each.params  # type: ignore[attr-defined]
         for option in parameter.opts
         if option.startswith("-") and option != "--help"
     ]
@@ -80,7 +86,8 @@ def test_every_route_of_ours_is_told_of(services):
     ours = [
         (method, route.path)
         for router in (
-            api.build_router(services) for api in (inputs, outputs, reader_files, status, training_files)
+            api.build_router(services)
+            for api in (inputs, outputs, reader_files, status, training_files)
         )
         for route in router.routes
         if isinstance(route, APIRoute)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from studio.training.launch.process import PROGRAM
 from studio.training.run_folder import RunFolder
 from studio.training.task import read_task
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 class Program:
     """The program of a run as a process of its own."""
 
-    def __init__(self, folder: RunFolder, *before: str):
+    def __init__(self, folder: RunFolder, *before: str, program: tuple[str, ...] = PROGRAM):
         self.folder = folder
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
@@ -28,7 +29,7 @@ class Program:
         self._log = folder.path / "log.txt"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *before, "-m", "studio.training", str(folder.path)],
+                [sys.executable, *before, *program, str(folder.path)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -62,13 +63,11 @@ def here(folder: RunFolder) -> RunFolder:
     """Do a run in this process, from its beginning to its end."""
     import torch
 
-    from studio.training.assembly import assembled
+    from studio.training.training import train
 
     threads = torch.get_num_threads()
     try:
-        run = assembled(read_task(folder.path), folder, None, threading.Event())
-        assert run is not None
-        assert run.go()
+        assert train(read_task(folder.path), folder, None, threading.Event())
     finally:
         torch.set_num_threads(threads)
     return folder

@@ -13,6 +13,7 @@ from studio.cli.options import DataDir, Device, Dtype
 from studio.cli.pictures import edit, generate, upscale
 from studio.cli.scoring import evaluate, leaderboard
 from studio.cli.timing import time
+from studio.cli.training import build_training
 from studio.cli.tuning import finetune_reader
 from studio.cli.weights import convert_file, download, models
 from studio.doctor import Finding, examine
@@ -70,6 +71,7 @@ def build(serve: Serve) -> typer.Typer:
     app.command("leaderboard")(leaderboard)
     app.command("check-squad")(check_squad)
     app.command("finetune-reader")(finetune_reader)
+    app.add_typer(build_training(), name="train")
     app.command("doctor")(doctor)
     return app
 

@@ -45,7 +45,7 @@ def run_job(
     final: object = None
     try:
         for final in services.queue.follow(job_id):
-            _tell(final)
+            tell(final)
     except KeyboardInterrupt:
         services.queue.cancel(job_id)
         raise typer.Exit(130) from None
@@ -57,7 +57,7 @@ def run_job(
     return final
 
 
-def _tell(event: object) -> None:
+def tell(event: object) -> None:
     """Progress on standard error, so that standard output is just the files."""
     if isinstance(event, Loading):
         print(f"Loading {event.model} …", file=sys.stderr)

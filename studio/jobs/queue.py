@@ -132,6 +132,11 @@ class JobQueue:
             self.end(job_id, Status.CANCELLED)
             self.tell_positions()
 
+    def leave(self, job_id: str) -> None:
+        """Stop a running job as the end of the server does: what can go on waits for the next."""
+        if self._jobs.get(job_id).status is Status.RUNNING:
+            self.live(job_id)[1].cancel(closing=True)
+
     def skip(self, job_id: str) -> None:
         """Leave out the picture (or batch) that a running job is making."""
         if self._jobs.get(job_id).status is Status.RUNNING:

@@ -14,6 +14,7 @@ from studio.errors import ModelError
 from studio.models.drawers import Drawers, Kind, WeightFile
 from studio.models.entry import ModelEntry
 from studio.models.families import FAMILIES, Network
+from studio.models.headers import read_header
 from studio.models.lora_facts import LoraFacts
 
 _PICTURES = (".preview.png", ".png", ".jpg", ".jpeg", ".webp")
@@ -158,6 +159,11 @@ def dress(pipe: Any, worn: Sequence[tuple[Worn, Lora]]) -> None:
 
     Those that it wears already are not read again, and without any it is as it was loaded.
     Raises ModelError for a file that has nothing for this pipeline.
+
+    A strength k multiplies a LoRA's product: W + k s B A. Of a DoRA it is that of the direction
+    alone, as peft has it: m (W + k s B A) / |W + k s B A|, so that the magnitudes m stay as they
+    were learnt, also near 0, where ComfyUI and AUTOMATIC1111 go back to W. Of several DoRAs at once
+    peft lets each also scale what those before it have added.
     """
     there = {name for names in pipe.get_list_adapters().values() for name in names}
     wanted = {lora.version: (use, lora.path) for use, lora in worn}
@@ -174,21 +180,90 @@ def dress(pipe: Any, worn: Sequence[tuple[Worn, Lora]]) -> None:
 
 
 def _put_on(pipe: Any, key: str, use: Worn, path: Path) -> None:
+    from studio.models.lora_layout import is_kohya, unknown_layers
+
+    names = list(read_header(path).names)
     with warnings.catch_warnings():
         # peft wonders at a second adapter, which is just what is wanted.
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-        pipe.load_lora_weights(
-            str(path.parent),
-            weight_name=path.name,
-            adapter_name=key,
-            use_safetensors=True,
-            local_files_only=True,
-        )
+        strange = unknown_layers(pipe, names) if is_kohya(names) else names
+        if not strange:
+            _put_on_exactly(pipe, key, use, path)
+        elif any(name.endswith("dora_scale") for name in names):
+            # diffusers would pass over the scale and wear the rest, which is another picture.
+            raise ModelError(
+                f"LoRA {use.name!r} is a DoRA with layers that this model has not ({strange[0]} "
+                "and so on); choose another model or leave the LoRA out."
+            )
+        else:
+            pipe.load_lora_weights(
+                str(path.parent),
+                weight_name=path.name,
+                adapter_name=key,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+            _set_magnitudes(pipe, key, path, names)
     if not any(key in names for names in pipe.get_list_adapters().values()):
         raise ModelError(
             f"LoRA {use.name!r} has no weights for any part of this model; choose another model or "
             "leave the LoRA out."
         )
+
+
+def _set_magnitudes(pipe: Any, key: str, path: Path, names: Sequence[str]) -> None:
+    """Give text encoders the magnitudes of a DoRA, which transformers does not know by peft's name.
+
+    It would leave those that peft begins with, which are of the model's own weights.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        for name in names:
+            part, _, layer = name.partition(".")
+            layer, mark, _ = layer.partition(".lora_magnitude_vector")
+            network = getattr(pipe, part, None) if part.startswith("text_encoder") else None
+            if not mark or network is None:
+                continue
+            if not hasattr(network, "text_model"):
+                layer = layer.removeprefix("text_model.")
+            own = network.get_submodule(layer).lora_magnitude_vector[key].weight
+            own.data = file.get_tensor(name).to(own).reshape(own.shape)
+
+
+def _put_on_exactly(pipe: Any, key: str, use: Worn, path: Path) -> None:
+    """Put on a file all of whose layers are known by kohya's names."""
+    from safetensors.torch import load_file
+
+    from studio.models.lora_layout import kohya_parts
+
+    for part, lora in kohya_parts(pipe, load_file(path), use.name).items():
+        network = getattr(pipe, part)
+        state = {f"{part}.{name}": tensor for name, tensor in lora.state.items()}
+        config = {f"{part}.{name}": value for name, value in lora.config.items()}
+        if part.startswith("text_encoder"):
+            pipe.load_lora_into_text_encoder(
+                state,
+                network_alphas=None,
+                text_encoder=network,
+                prefix=part,
+                adapter_name=key,
+                metadata=config,
+                _pipeline=pipe,
+            )
+        else:
+            network.load_lora_adapter(
+                state,
+                prefix=part,
+                adapter_name=key,
+                metadata=config,
+                _pipeline=pipe,
+                low_cpu_mem_usage=True,
+            )
+        if lora.inputs:
+            from studio.models import dora
+
+            dora.put_on(network, key, lora.inputs)
 
 
 def _weights(pipe: Any, key: str, use: Worn) -> float | dict[str, float]:

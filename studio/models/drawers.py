@@ -27,8 +27,12 @@ Stamp = tuple[int, int]
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pickle")
 _WIDE = 0.09
 """Spread of the tensor that tells velocity from noise; see originals.layout."""
-_LORA = ("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.", "hada_w", "lokr_w")
-_VERSION = 1
+_LORA = (
+    *("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.", "hada_w", "lokr_w"),
+    # Files of several number formats begin with their alphas and magnitudes.
+    *("lora_unet_", "lora_te", "lora_transformer_", "lora_magnitude_vector"),
+)
+_VERSION = 2
 """Of what is kept about LoRA files: another one is read anew."""
 _EMBEDDING = ({"emb_params"}, {"clip_l", "clip_g"}, {"clip_l"}, {"clip_g"})
 

@@ -23,9 +23,6 @@ _OTHERS = {
     "hada_w": "is a LoHa",
     "lokr_w": "is a LoKr",
     "oft_": "is an OFT",
-    # diffusers would pass over the scale and wear the rest, which is another picture.
-    "dora_scale": "is a DoRA",
-    "lora_magnitude_vector": "is a DoRA",
 }
 _CONTEXT = re.compile(
     r"^.*attn2[._](?:to_k|processor\.to_k_lora)\.(?:lora[._])?(?:down|A)\.weight$", re.MULTILINE

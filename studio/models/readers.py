@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from transformers import TokenizersBackend
 
 log = logging.getLogger(__name__)
+_SHELVES = (CAPTIONERS, "judges")
+"""Folders whose models have shelves of their own."""
 FULL, INT8 = "reader", "reader-int8"
 """Kinds of loans: weights as they are, or with whole numbers of 8 bits, on a CPU."""
 KINDS = (FULL, INT8)
@@ -238,8 +240,8 @@ def _folders(root: Path) -> Iterator[Path]:
             continue
         seen.add(place)
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        if Path(folder) == root and CAPTIONERS in inner:
-            inner.remove(CAPTIONERS)  # they have a shelf of their own
+        if Path(folder) == root:
+            inner[:] = [name for name in inner if name not in _SHELVES]
         if is_transformers_folder(names):
             inner.clear()
             yield Path(folder)

@@ -1,7 +1,6 @@
 """Puts a run together: model, pictures, what is trained of the one and learnt from the other."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,52 +15,114 @@ from studio.models.catalogue import Catalogue
 from studio.models.devices import Device, Dtype
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.entry import ModelEntry
-from studio.training.beat import Beat
 from studio.training.cache.kept import Kept, fingerprint
 from studio.training.cache.latents import Latents
-from studio.training.cache.texts import RememberedTexts, literal
+from studio.training.cache.texts import RememberedTexts
 from studio.training.checkpoints import Checkpoints
 from studio.training.learner import Learner
 from studio.training.lessons import Lessons
-from studio.training.loop import Loop, Matter, Outcome
-from studio.training.methods.trained import Trained, trained
+from studio.training.loop import Loop, Matter, Watcher
+from studio.training.methods.choice import trained
+from studio.training.methods.trained import Trained
 from studio.training.noise import process_of
 from studio.training.pictures.buckets import place
+from studio.training.pictures.captions import literal
 from studio.training.pictures.example import Example, Placed
 from studio.training.pictures.examples import examples
 from studio.training.plan import Plan
-from studio.training.run_folder import Phase, RunFolder
+from studio.training.run_folder import RunFolder
 from studio.training.samples import Sampler
 from studio.training.task import Task
-from studio.training.watcher import FolderWatcher
+from studio.training.watching.held_out import Split, split
 from studio.training_requests import CaptionSource, TrainRequest
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+OnDone = Callable[[int, int], object]
+"""Takes how many are done, and of how many."""
+
 
 @dataclass(frozen=True)
-class Run:
-    """A run that is ready: its loop, and what is done when that is through."""
+class Parts:
+    """A run put together, before its loop: what measures and what trains have in common.
 
-    loop: Loop
-    finish: Callable[[], None]
-
-    def go(self) -> bool:
-        """Do what is left; whether it is finished."""
-        if self.loop.go() is not Outcome.FINISHED:
-            return False
-        self.finish()
-        return True
-
-
-def assembled(
-    task: Task, folder: RunFolder, beat: Beat | None, ending: threading.Event
-) -> Run | None:
-    """The run of a task, ready to go on; None when it was told to end before that.
-
-    beat: of the process that tells how it goes; None in the others.
+    mark: of the model's files. count: of the subject's pictures, which stand before the class's.
+    note: what a person should know of what is held out, or "".
     """
+
+    task: Task
+    folder: RunFolder
+    entry: ModelEntry
+    pipe: Any
+    changed: Trained
+    lessons: Lessons
+    encoding: TextEncoding
+    plan: Plan
+    sampler: Sampler
+    accelerator: "Accelerator"
+    mark: str
+    count: int
+    note: str
+
+    @property
+    def request(self) -> TrainRequest:
+        """What is asked of the run."""
+        return self.task.request
+
+    def cache(self, steps: Sequence[int], on_done: OnDone) -> None:
+        """Compute what is computed once: for these steps, for all of them without any."""
+        slots = [slot for number in steps for slot in self.plan.step(number)]
+        places = sorted({slot.place for slot in slots}) if steps else None
+        with self.accelerator.main_process_first():
+            self.lessons.latents.prepare(self.lessons.pictures(places), on_done)
+            if self.changed.reads:
+                return
+            texts = self.lessons.captions(places)
+            for number, text in enumerate(texts):
+                on_done(number, len(texts))
+                self.encoding.encode(self.encoding.chunks(literal(text)), 1)
+            self.sampler.read_ahead()
+
+    def learner(self) -> Learner:
+        """The model that learns, with only that on the device which it needs."""
+        request, family = self.request, self.entry.family
+        assert family is not None
+        _put_away(self.pipe, self.entry, self.changed, request)
+        denoiser = getattr(self.pipe, family.denoiser)
+        if request.checkpointing:
+            denoiser.enable_gradient_checkpointing()
+        if request.compile:
+            denoiser.compile()
+        return Learner(
+            self.pipe,
+            family,
+            self.lessons.process,
+            self.encoding,
+            self.changed.modules,
+            free=self.changed.reads,
+        )
+
+    def loop(self, learner: Learner, watcher: Watcher) -> Loop:
+        """The loop of a learner."""
+        request, family = self.request, self.entry.family
+        assert family is not None
+        denoiser = getattr(self.pipe, family.denoiser)
+        matter = Matter(
+            request,
+            learner,
+            self.changed,
+            self.lessons,
+            self.plan,
+            Checkpoints(self.folder.path),
+            named(request, self.lessons.placed, self.mark),
+            denoiser.enable_gradient_checkpointing,
+        )
+        return Loop(matter, self.accelerator, watcher)
+
+
+def assembled(task: Task, folder: RunFolder) -> Parts:
+    """The parts of a task's run."""
     request = task.request
     accelerator = accelerator_of(request)
     entry = Catalogue(task.data / "models").usable(request.model)
@@ -69,45 +130,36 @@ def assembled(
     assert family is not None
     pipe = loaded(task, entry, accelerator)
     changed = trained(request, pipe, family)
-    placed, count = _placed(task, entry)
+    apart, others = _placed(task, entry)
+    placed, count = [*apart.learnt, *others], len(apart.learnt)
     process = process_of(pipe.scheduler.config, flow=family.flow, gamma=request.min_snr_gamma)
     mark = fingerprint(entry)
     kept = Kept(task.data / "cache" / "training")
-    latents = Latents(kept, pipe.vae, mark)
     encoding: TextEncoding = texts_of(family, pipe, changed.words)
     if not changed.reads:
         encoding = RememberedTexts(kept, encoding, mark)
-    lessons = Lessons(request, placed, latents, process)
-    sampler = Sampler(request, entry, pipe, encoding)
-    with accelerator.main_process_first():
-        if not _cache(lessons, encoding, changed, sampler, beat, ending):
-            return None
-    _put_away(pipe, entry, changed, request)
-    learner = Learner(pipe, family, process, encoding, changed.modules, free=changed.reads)
-    watcher = FolderWatcher(folder, beat, ending, sampler)
-    denoiser = getattr(pipe, family.denoiser)
-    if request.checkpointing:
-        denoiser.enable_gradient_checkpointing()
-    if request.compile:
-        denoiser.compile()
-    matter = Matter(
-        request,
-        learner,
-        changed,
-        lessons,
-        Plan(
-            [each.bucket for each in placed[:count]],
-            [each.example.repeats for each in placed[:count]],
-            request.batch_size,
-            request.seed,
-            len(placed) - count,
-        ),
-        Checkpoints(folder.path),
-        named(request, placed, mark),
-        denoiser.enable_gradient_checkpointing,
+    plan = Plan(
+        [each.bucket for each in placed[:count]],
+        [each.example.repeats for each in placed[:count]],
+        request.batch_size,
+        request.seed,
+        len(placed) - count,
     )
-    loop = Loop(matter, accelerator, watcher)
-    return Run(loop, lambda: None)
+    return Parts(
+        task,
+        folder,
+        entry,
+        pipe,
+        changed,
+        Lessons(request, placed, apart.held, Latents(kept, pipe.vae, mark), process),
+        encoding,
+        plan,
+        Sampler(request, entry, pipe, encoding),
+        accelerator,
+        mark,
+        count,
+        apart.note,
+    )
 
 
 def accelerator_of(request: TrainRequest) -> "Accelerator":
@@ -160,8 +212,8 @@ def named(request: TrainRequest, placed: Sequence[Placed], mark: str) -> str:
     return hashlib.sha256(f"{mark} {told} {request.batch_size}".encode()).hexdigest()[:24]
 
 
-def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
-    """The pictures in their buckets, the subject's first, and how many these are."""
+def _placed(task: Task, entry: ModelEntry) -> tuple[Split, list[Placed]]:
+    """The subject's pictures in their buckets, some of them held out, and the class's."""
     request = task.request
     side = request.resolution or entry.width
     own = examples(task.pictures, request)
@@ -170,42 +222,11 @@ def _placed(task: Task, entry: ModelEntry) -> tuple[list[Placed], int]:
         told = request.model_copy(
             update={"prompt": request.class_prompt, "trigger": "", "captions": CaptionSource.PROMPT}
         )
-        others = [replace(each, repeats=1) for each in examples(task.class_pictures, told)]
+        there = examples(task.class_pictures, told)[: request.class_pictures]
+        others = [replace(each, repeats=1) for each in there]
     shape = (side, entry.multiple, request.buckets, entry.largest)
-    placed = place(own, *shape)
-    return [*placed, *place(others, *shape)], len(placed)
-
-
-def _cache(
-    lessons: Lessons,
-    encoding: TextEncoding,
-    changed: Trained,
-    sampler: Sampler,
-    beat: Beat | None,
-    ending: threading.Event,
-) -> bool:
-    """Compute what is computed once; False when told to end meanwhile."""
-
-    class Ended(Exception):
-        pass
-
-    def on_done(done: int, total: int) -> None:
-        if ending.is_set():
-            raise Ended
-        if beat is not None:
-            beat.set(phase=Phase.CACHING, step=done, steps=total)
-
-    try:
-        lessons.latents.prepare(lessons.pictures(), on_done)
-        if not changed.reads:
-            texts = lessons.captions()
-            for number, text in enumerate(texts):
-                on_done(number, len(texts))
-                encoding.encode(encoding.chunks(literal(text)), 1)
-            sampler.read_ahead()
-    except Ended:
-        return False
-    return True
+    apart = split(place(own, *shape), request.held_out, request.flip)
+    return apart, place(others, *shape)
 
 
 def _put_away(pipe: Any, entry: ModelEntry, changed: Trained, request: TrainRequest) -> None:

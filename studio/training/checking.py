@@ -18,6 +18,7 @@ from studio.training.health.finding import Fix
 from studio.training.health.looker import Looker, OnProgress
 from studio.training.health.seen import TOKEN_LIMIT, Sight
 from studio.training.pictures.buckets import place
+from studio.training.pictures.captions import literal
 from studio.training.pictures.crops import preview
 from studio.training.pictures.example import Example, Placed
 from studio.training.pictures.examples import survey

@@ -104,8 +104,8 @@ class Checkpoints:
             raise from_os_error(error, f"write a checkpoint to {self.folder}") from None
         if needed + _SPARE > free:
             raise StorageError(
-                f"A checkpoint needs {needed / 1e9:,.2f} GB, but only {free / 1e9:,.2f} GB are free "
-                f"in {self.folder}; free some space and let the run go on from its last one."
+                f"A checkpoint needs {needed / 1e9:,.2f} GB, but only {free / 1e9:,.2f} GB are "
+                f"free in {self.folder}; free some space and let the run go on from its last one."
             )
 
 

@@ -63,9 +63,14 @@ def resolved(
     entry: ModelEntry,
     class_examples: int = 0,
 ) -> TrainRequest:
-    """The request with nothing left open; what it gives stays as it is."""
+    """The request with nothing left open; what it gives stays as it is.
+
+    Only held_out stays open for a few pictures: then they are measured by views of them.
+    """
     found = _Derivation(request, examples, entry, class_examples).all()
     values = {each.field: each.value for each in found}
+    if not values.get("held_out"):
+        values.pop("held_out", None)
     return TrainRequest.model_validate({**request.model_dump(), **values})
 
 
@@ -202,7 +207,10 @@ class _Derivation:
     def _held_out(self) -> tuple[float, str]:
         count, kept = len(self._examples), self._held_out_count()
         if not kept:
-            return 0.0, f"none of {count:,}: with fewer than {_HELD_OUT_FROM} each is learnt from"
+            return 0.0, (
+                f"none of {count:,}: with fewer than {_HELD_OUT_FROM} each is learnt from, and "
+                "views of them are measured"
+            )
         return kept / count, f"{kept} of {count:,} pictures: a tenth, at most {_HELD_OUT_MOST}"
 
     def _class_pictures(self) -> tuple[int, str]:

@@ -11,8 +11,8 @@ from studio.diffusion.guidance import Conditions
 from studio.diffusion.networks import Seen, predictor
 from studio.models.families import Family, Network
 from studio.models.ladder import working_device
-from studio.training.cache.texts import literal
 from studio.training.noise import Process
+from studio.training.pictures.captions import literal
 
 _GUIDANCE = 1.0
 """What models that were distilled from guidance are told, as diffusers' FLUX scripts do."""

@@ -11,6 +11,7 @@ from studio.training.noise import Process, noise_of
 from studio.training.pictures.captions import kept_tokens, variant
 from studio.training.pictures.example import Placed
 from studio.training.plan import Slot
+from studio.training.watching.held_out import Held
 from studio.training_requests import TrainRequest
 
 VARIANTS = 16
@@ -23,11 +24,12 @@ _TEXTS = 2000
 class Lessons:
     """The pictures of a run, and how chance takes them.
 
-    placed: those of the subject, then those of the class.
+    placed: those of the subject, then those of the class. held: what is only measured by.
     """
 
     request: TrainRequest
     placed: Sequence[Placed]
+    held: Sequence[Held]
     latents: Latents
     process: Process
 
@@ -58,32 +60,43 @@ class Lessons:
             self.placed[slots[0].place].bucket,
         )
 
-    def fixed(self, place: int, position: float, seed: int) -> Lesson:
-        """The lesson of one picture at one position, by chance of a seed: to measure with."""
-        placed = self.placed[place]
-        chance = torch.Generator().manual_seed(seed)
-        latents = self.latents.mean(placed)[None]
+    def measured(
+        self, held: Sequence[Held], positions: Sequence[float], seeds: Sequence[int]
+    ) -> Lesson:
+        """The lesson of pictures of one bucket at fixed positions, with the noise of seeds."""
+        latents = [self.latents.mean(each.place, each.mirrored) for each in held]
+        noises = [
+            torch.randn(each.shape, generator=torch.Generator().manual_seed(seed))
+            for each, seed in zip(latents, seeds, strict=True)
+        ]
         return Lesson(
-            latents,
-            torch.randn(latents.shape, generator=chance),
-            torch.tensor([position], dtype=torch.float64),
-            (placed.example.caption,),
-            (_sizes(placed),),
-            placed.bucket,
+            torch.stack(latents),
+            torch.stack(noises),
+            torch.tensor(positions, dtype=torch.float64),
+            tuple(each.place.example.caption for each in held),
+            tuple(_sizes(each.place) for each in held),
+            held[0].place.bucket,
         )
 
-    def captions(self) -> list[str]:
-        """All texts that a run may read, each once."""
+    def captions(self, places: Sequence[int] | None = None) -> list[str]:
+        """All texts that a run may read, each once; places: of these examples alone."""
         orders = range(self._orders()) if self.request.shuffle_tags else range(1)
-        found = {"": None}
-        for placed in self.placed:
+        found: dict[str, None] = {"": None}
+        for placed in self._chosen(places):
             found |= dict.fromkeys(self._caption(placed, order) for order in orders)
+        if places is None:
+            found |= dict.fromkeys(each.place.example.caption for each in self.held)
         return list(found)
 
-    def pictures(self) -> list[tuple[Placed, bool]]:
-        """All pictures that a run may see, each with whether it is mirrored."""
+    def pictures(self, places: Sequence[int] | None = None) -> list[tuple[Placed, bool]]:
+        """All pictures that a run may see, each with whether it is mirrored; places: as above."""
         flips = (False, True) if self.request.flip else (False,)
-        return [(placed, flip) for placed in self.placed for flip in flips]
+        learnt = [(placed, flip) for placed in self._chosen(places) for flip in flips]
+        measured = [(each.place, each.mirrored) for each in self.held] if places is None else []
+        return learnt + measured
+
+    def _chosen(self, places: Sequence[int] | None) -> Sequence[Placed]:
+        return self.placed if places is None else [self.placed[each] for each in places]
 
     def _orders(self) -> int:
         return max(1, min(VARIANTS, _TEXTS // max(1, len(self.placed))))

@@ -32,6 +32,8 @@ _LOWER = 0.5
 """What the learning rates are multiplied by once the loss has gone astray."""
 _POINTS = 2000
 """Of a curve, about."""
+_MEASURED = 20
+"""Times that what is held out is measured, at least, for a verdict needs that many points."""
 _PACE = 0.1
 """Weight of the newest step in the mean time of a step."""
 
@@ -62,8 +64,12 @@ class Watcher(Protocol):
         """Make samples, measure what is held out; the curves' values."""
         ...
 
+    def compared(self, step: int) -> dict[str, float]:
+        """Measure what is held out alone."""
+        ...
+
     def saved(self, step: int) -> None:
-        """A checkpoint is on the disk."""
+        """A checkpoint is on the disk; the weights are as they are to be used."""
         ...
 
     def noticed(self, text: str) -> None:
@@ -116,7 +122,7 @@ class Loop:
         self._model, self._optimiser = accelerator.prepare(matter.learner, optimiser)
         self._ema = Ema(matter.trained.weights, request.ema) if request.ema else None
         self.state = State(data=matter.data)
-        self._recomputes = bool(request.checkpointing)
+        self.recomputes = bool(request.checkpointing)
         self._load()
         self._pace: float | None = None
         self._seen: list[tuple[torch.Tensor, float]] = []
@@ -136,7 +142,9 @@ class Loop:
             self._count(time.monotonic() - began)
             step = self.state.step
             if self._due(step, self._request.sample_every):
-                self._look(step)
+                self._look(step, self._watcher.looked)
+            elif self._due(step, max(1, self.steps // _MEASURED)):
+                self._look(step, self._watcher.compared)
             ends = self._agreed(self._main and self._watcher.wished()) and step < self.steps
             if ends or self._due(step, self._request.save_every):
                 self.save()
@@ -158,8 +166,27 @@ class Loop:
             scaler = self._accelerator.scaler
             scale = scaler.state_dict() if scaler is not None else None
             self._checkpoints.write(self.state, Saved(kept, {"optimiser": told, "scale": scale}))
-            self._watcher.saved(self.state.step)
+            with self.at_rest():
+                self._watcher.saved(self.state.step)
         self._accelerator.wait_for_everyone()
+
+    def tried(self, count: int) -> list[float]:
+        """Seconds of the first steps, taken to measure them and not kept."""
+        seconds: list[float] = []
+        self._model.train()
+        while len(seconds) < count:
+            began = time.monotonic()
+            if self._step(len(seconds)):
+                seconds.append(time.monotonic() - began)
+                self._watcher.stepped(len(seconds), None)
+        return seconds
+
+    def size(self) -> int:
+        """Bytes of a checkpoint, once a step has been taken."""
+        tensors, _ = optimisers.state_tensors(self._optimiser.optimizer)
+        means = self._ema.means.values() if self._ema else ()
+        kept = (*self._trained.weights.values(), *tensors.values(), *means)
+        return sum(each.numel() * each.element_size() for each in kept)
 
     @contextlib.contextmanager
     def at_rest(self) -> Any:
@@ -175,7 +202,7 @@ class Loop:
         if not self._request.trains_weights:
             self.save()
         if self._request.sample_every:
-            self._look(0)
+            self._look(0, self._watcher.looked)
 
     def _load(self) -> None:
         """Take up the newest checkpoint, when there is one."""
@@ -263,8 +290,8 @@ class Loop:
         if size > 1:
             self.state = replace(self.state, micro_batch=size // 2)
             told = f"{size} pictures at a time did not fit into memory; now it is {size // 2}."
-        elif not self._recomputes:
-            self._recomputes = True
+        elif not self.recomputes:
+            self.recomputes = True
             self._matter.recompute()
             told = "One picture did not fit into memory; activations are computed twice now."
         else:
@@ -296,12 +323,12 @@ class Loop:
                 f"{told}; it goes on from step {self.state.step} with {_LOWER:g} of the rate."
             )
 
-    def _look(self, step: int) -> None:
+    def _look(self, step: int, look: Callable[[int], dict[str, float]]) -> None:
         self._accelerator.wait_for_everyone()
         values: dict[str, float] = {}
         if self._main:
             with self.at_rest(), torch.no_grad():
-                values = self._watcher.looked(step)
+                values = look(step)
             if values:
                 self._watcher.measured(step, values)
             held = values.get("held_out")

@@ -68,7 +68,7 @@ class Plan:
         return slots
 
     def _batches(self, epoch: int) -> list[list[int]]:
-        """An epoch's batches: whole ones of one bucket first formed, then mixed ones of the rest."""
+        """An epoch's batches: whole ones of one bucket, and mixed ones of what is left."""
         chance = np.random.default_rng((self._seed, epoch))
         batches, rest = [], []
         for places in self._of.values():

@@ -1,8 +1,8 @@
-"""The program of a run: `python -m studio.training RUN`.
+"""The program of a run: `python -m studio.training [--measure] RUN`.
 
-RUN holds task.json. The run goes on from its newest checkpoint by itself. It tells by the files of
-run_folder.py and is told by them. SIGTERM and SIGINT: a checkpoint, then the end, to be gone on
-with. A server need not be there.
+RUN holds task.json. --measure: only a few steps, to tell what the run will cost. The run goes on
+from its newest checkpoint by itself. It tells by the files of run_folder.py and is told by them.
+SIGTERM and SIGINT: a checkpoint, then the end, to be gone on with. A server need not be there.
 """
 
 import os
@@ -18,6 +18,7 @@ from studio.training.beat import Beat
 from studio.training.run_folder import Phase, RunFolder, Wish
 from studio.training.task import Task, read_task
 
+MEASURE = "--measure"
 PAUSED = 75
 """Exit code of a run that can be gone on with; EX_TEMPFAIL of sysexits.h."""
 _PATIENCE = 60.0
@@ -26,7 +27,7 @@ _PATIENCE = 60.0
 
 def main() -> None:
     """Do the run that the argument names."""
-    folder = RunFolder(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else Path())
+    folder = RunFolder(Path(sys.argv[-1]).absolute() if len(sys.argv) > 1 else Path())
     ending = threading.Event()
 
     def asked_to_end(number: int, frame: FrameType | None) -> None:
@@ -78,11 +79,14 @@ def _beside(folder: RunFolder, ending: threading.Event) -> int:
 
 
 def _run(task: Task, folder: RunFolder, beat: Beat | None, ending: threading.Event) -> bool:
-    """Train, or go on with it; whether it is finished."""
-    from studio.training.assembly import assembled
+    """Train, or go on with it, or measure; whether it is finished."""
+    if MEASURE in sys.argv:
+        from studio.training.measuring import measure
 
-    run = assembled(task, folder, beat, ending)
-    return run is not None and run.go()
+        return measure(task, folder, beat, ending)
+    from studio.training.training import train
+
+    return train(task, folder, beat, ending)
 
 
 def in_words(error: Exception) -> str:

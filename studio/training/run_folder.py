@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 TASK, CURVE, NOTICES, LOG = "task.json", "curve.jsonl", "notices.jsonl", "log.txt"
+SCORES = "scores.jsonl"
 _STATUS, _WISH = "status.json", "wish"
 SAMPLES, RESULT = "samples", "result"
 SILENCE = 15.0
@@ -135,6 +136,14 @@ class RunFolder:
     def notice(self, text: str, step: int = 0) -> None:
         """Add something that the person should know."""
         self._add(NOTICES, {"step": step, "text": text})
+
+    def score(self, step: int, told: dict[str, Any]) -> None:
+        """Add what was measured on the samples of a step, each by each."""
+        self._add(SCORES, {"step": step, **told})
+
+    def scores(self) -> dict[int, dict[str, Any]]:
+        """What was measured on samples, by step; of a step that was done again the last."""
+        return {each["step"]: each for each in self._lines(SCORES, 0)[0]}
 
     def curve(self, start: int = 0) -> tuple[list[dict[str, Any]], int]:
         """The points from a byte of the file on, and where to go on reading."""

@@ -160,13 +160,32 @@ def test_convolutions_are_worn_too(studio: Studio, shelf: Path, key: str) -> Non
     assert np.array_equal(studio.pixels(**asked(key)), plain)
 
 
-@pytest.mark.parametrize("scale", ["dora_scale", "lora_magnitude_vector.weight"])
-def test_a_dora_is_not_worn_as_a_plain_lora(studio: Studio, shelf: Path, scale: str) -> None:
+def test_a_dora_is_not_worn_as_a_plain_lora(studio: Studio, shelf: Path) -> None:
+    """Its magnitudes count: twice those that are would be another picture."""
+    models = studio.services.settings.data_dir / "models"
+    pipe = diffusers.DiffusionPipeline.from_pretrained(models / "sd1")
+    lora_file(pipe, shelf / "plain.safetensors")
+    as_kohya(shelf / "plain.safetensors", shelf / "kohya-plain.safetensors")
+    tensors = load_file(shelf / "kohya-plain.safetensors")
+    ups = {name: tensor for name, tensor in tensors.items() if name.endswith("lora_up.weight")}
+    pictures = []
+    for size in (1.0, 2.0):
+        scales = {
+            name.replace("lora_up.weight", "dora_scale"): torch.full((len(tensor), 1), size)
+            for name, tensor in ups.items()
+        }
+        save_file(tensors | scales, shelf / "dora.safetensors")
+        pictures.append(studio.pixels(**asked("sd1", "<lora:dora:1>")))
+    pictures.append(studio.pixels(**asked("sd1", "<lora:kohya-plain:1>")))
+    assert len({picture.tobytes() for picture in pictures}) == 3
+
+
+def test_a_dora_of_some_layers_is_refused(studio: Studio, shelf: Path) -> None:
     as_kohya(shelf / "for-sd1.safetensors", shelf / "dora.safetensors")
     tensors = load_file(shelf / "dora.safetensors")
     stem = next(iter(tensors)).partition(".")[0]
-    save_file({**tensors, f"{stem}.{scale}": torch.ones(4, 1)}, shelf / "dora.safetensors")
-    with pytest.raises(ModelError, match=r"'dora' is a DoRA, which this studio does not apply"):
+    save_file({**tensors, f"{stem}.dora_scale": torch.ones(4, 1)}, shelf / "dora.safetensors")
+    with pytest.raises(ModelError, match=r"'dora' is a DoRA in some of its layers and not in"):
         studio.make(**asked("sd1", "<lora:dora:1>"))
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from studio.context import Signal
-from studio.errors import Cancelled
+from studio.errors import Cancelled, ServerEnds
 from studio.events import (
     EVENT,
     Failed,
@@ -221,3 +221,20 @@ def test_a_cancel_lasts_and_beats_a_skip():
     for _ in range(2):
         with pytest.raises(Cancelled):
             token.check()
+
+
+def test_the_end_of_the_server_is_told_from_a_persons_wish():
+    token = CancelToken()
+    token.cancel(closing=True)
+    with pytest.raises(ServerEnds):
+        token.check()
+    token.cancel()
+    with pytest.raises(Cancelled) as told:
+        token.check()
+    assert not isinstance(told.value, ServerEnds)
+    taken_back = CancelToken()
+    taken_back.cancel()
+    taken_back.cancel(closing=True)
+    with pytest.raises(Cancelled) as told:
+        taken_back.check()
+    assert not isinstance(told.value, ServerEnds), "the person was first"

@@ -226,3 +226,26 @@ def test_leases_are_counted() -> None:
     for event in ("lease", "return"):
         counted = journal.registry.get_sample_value("atelier_broker_events_total", {"event": event})
         assert counted == 1
+
+
+def test_who_is_at_work_already_has_the_device_beside_others(broker):
+    """A run that outlived its server asks nobody; those who come wait for it all the same."""
+    alive = [True]
+    first = broker.take(who("a picture"))
+    broker.adopt(Holder("a training", is_alive=lambda: alive[0]))
+    broker.adopt(Holder("another training", is_alive=lambda: alive[0]))
+    assert [(lease.holder.title, lease.alone) for lease in broker.leases()] == [
+        ("a picture", False),
+        ("a training", True),
+        ("another training", True),
+    ]
+    told: list[str] = []
+
+    def on_wait(held) -> None:
+        told.extend(lease.holder.title for lease in held)
+        alive[0] = False
+
+    broker.give_back(broker.take(who("an edit"), on_wait=on_wait))
+    assert told == ["a training", "another training"]
+    broker.give_back(first)
+    assert broker.leases() == []

@@ -131,16 +131,17 @@ def test_what_a_method_does_not_use_is_set_but_not_shown():
     shown = {each.field for each in derivations(request, pictures(5), model())}
     assert shown.isdisjoint({"alpha", "conv_alpha", "text_rate", "class_pictures"})
     done = resolved(request, pictures(5), model())
-    assert None not in done.model_dump().values()
+    assert {name for name, value in done.model_dump().items() if value is None} == {"held_out"}
 
 
 def test_nothing_is_left_open_and_what_is_given_stays():
     done = resolved(asked(), pictures(5), model(width=768, height=512))
-    assert None not in done.model_dump().values()
+    assert {name for name, value in done.model_dump().items() if value is None} == {"held_out"}
     assert done.model == "base"
     assert done.resolution == 624
     assert (done.alpha, done.micro_batch, done.checkpointing) == (16, 1, False)
     assert (done.sample_every, done.save_every) == (50, 50)
+    done = done.model_copy(update={"held_out": 0.0})
     assert resolved(done, pictures(500), model("sdxl", 1024, 1024)) == done
     given = asked(steps=7, sample_every=0, alpha=1, trigger="ohwx", held_out=0.5, model="other")
     done = resolved(given, pictures(5), model())

@@ -28,6 +28,7 @@ _SPARE = 200_000_000
 _ENTRY = 200
 """Bytes that a tensor takes in a header besides its name, at most."""
 _TELL_SECONDS = 0.4
+_BLOCK = 1 << 20
 
 
 class Writer:
@@ -65,14 +66,30 @@ class Writer:
             "data_offsets": [begin, self._end],
         }
 
+    def body(self) -> Iterator[bytes]:
+        """What has been written of the tensors, piece by piece; no more can be added after it."""
+        self._stream.flush()
+        with Path(self._stream.name).open("rb") as written:
+            written.seek(8 + self._room)
+            while block := written.read(_BLOCK):
+                yield block
+
+    def header(self, metadata: Mapping[str, str]) -> bytes:
+        """The header that a file with just this metadata would have, with its length before it."""
+        text = self._text(metadata)
+        text = text.ljust(len(text) + -len(text) % 8)
+        return len(text).to_bytes(8, "little") + text
+
     def finish(self, metadata: Mapping[str, str]) -> None:
         """Write the header and see to it that all is on the disk."""
-        header = json.dumps({"__metadata__": dict(metadata), **self._entries}).encode()
         self._stream.seek(0)
         self._stream.write(self._room.to_bytes(8, "little"))
-        self._stream.write(header.ljust(self._room))
+        self._stream.write(self._text(metadata).ljust(self._room))
         self._stream.flush()
         os.fsync(self._stream.fileno())
+
+    def _text(self, metadata: Mapping[str, str]) -> bytes:
+        return json.dumps({"__metadata__": dict(metadata), **self._entries}).encode()
 
 
 class Meter:
@@ -132,23 +149,28 @@ def check_free(root: Path, place: Path) -> None:
 
 
 @contextmanager
-def staged(root: Path, place: Path, needed: int) -> Iterator[Path]:
+def staged(root: Path, place: Path, needed: int, *, replace: bool = False) -> Iterator[Path]:
     """A path to write at, which becomes `place` when the block ends well and is gone if not.
 
-    root: the models folder. needed: bytes that will be written. Raises ModelError when there is no
-    room or when the place is taken, StorageError for what the system refuses.
+    root: the models folder. needed: bytes that will be written. replace: what is at the place is
+    given up for it in the end. Raises ModelError when there is no room or when the place is taken,
+    StorageError for what the system refuses.
     """
     folder = root / _STAGING / uuid.uuid4().hex
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root / _STAGING)
-        check_free(root, place)
+        if not replace:
+            check_free(root, place)
         _check_room(root, needed)
         # What is in a folder below is no model yet for whoever lists models.
         folder.mkdir(parents=True)
         with FileLock(folder / ".lock"):
             yield folder / place.name
-            _put(folder / place.name, place)
+            if replace and place.exists():
+                _exchange(folder / place.name, place, folder / "old")
+            else:
+                _put(folder / place.name, place)
     except OSError as error:
         raise from_os_error(error, f"write {place.name} to {place.parent}") from error
     finally:
@@ -170,6 +192,26 @@ def _put(made: Path, place: Path) -> None:
             ) from None
         except OSError:  # a file system without links
             made.rename(place)
+    _keep_name(place)
+
+
+def _exchange(made: Path, place: Path, aside: Path) -> None:
+    """Put a finished model in the place of an older one."""
+    if place.is_dir():
+        # The system replaces no folder that is not empty; the older one comes back if that fails.
+        place.rename(aside)
+        try:
+            made.rename(place)
+        except OSError:
+            aside.rename(place)
+            raise
+    else:
+        made.replace(place)
+    _keep_name(place)
+
+
+def _keep_name(place: Path) -> None:
+    """See to it that a name is on the disk as well as what it names."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

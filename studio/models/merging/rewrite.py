@@ -59,7 +59,7 @@ def rewritten(
     card, beside = first.entry.path.with_suffix(".toml"), place.with_name(f"{name}.toml")
     if first.entry.original is not None and card.is_file() and not beside.exists():
         # It may say where the model's other parts are, and what suits it.
-        beside.write_text(_titled(card.read_text("utf-8"), name), encoding="utf-8")
+        beside.write_text(titled(card.read_text("utf-8"), name), encoding="utf-8")
 
 
 def _write(
@@ -112,9 +112,9 @@ def _copy_folder(source: Path, made: Path, name: str) -> None:
             shutil.copyfile(path, place)
     card = made / "atelier.toml"
     if card.is_file():
-        card.write_text(_titled(card.read_text("utf-8"), name), encoding="utf-8")
+        card.write_text(titled(card.read_text("utf-8"), name), encoding="utf-8")
 
 
-def _titled(card: str, name: str) -> str:
+def titled(card: str, name: str) -> str:
     """A card's text with the name of the new model in place of the old one's title."""
     return re.sub(r"^title\s*=.*$", lambda _: f'title = "{name}"', card, count=1, flags=re.M)

@@ -1,6 +1,5 @@
 """States of the texts that a run reads: encoded once, so that the encoders can be put away."""
 
-import re
 from typing import Any
 
 from studio.diffusion.conditioning import TextEncoding, TextStates
@@ -37,9 +36,3 @@ class RememberedTexts:
 
         kept: Any = self._kept.get(f"{self._fingerprint} {told} {clip_skip}", make)
         return TextStates(kept["embeds"], kept.get("pooled"), kept.get("tail"))
-
-
-def literal(caption: str) -> str:
-    """A caption in the prompt language, where brackets and BREAK mean nothing but themselves."""
-    escaped = re.sub(r"([()\[\]\\])", r"\\\1", caption)
-    return re.sub(r"\bBREAK\b", "break", escaped)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 SUFFIX = ".txt"
 SIDECARS = (SUFFIX, ".caption")
-"""What belongs to a picture of the same name, and goes where it goes."""
+"""Of files that belong to the picture of their name, the first that is there counts."""
 _LONGEST = 1_000_000
 _CONTROLS = frozenset(range(32)) - set(b"\t\n\r\f")
 
@@ -41,11 +41,16 @@ def caption_path(picture: Path) -> Path:
 
 def read_caption(picture: Path) -> CaptionFile:
     """The caption file of a picture. One that cannot be opened is none."""
-    try:
-        with caption_path(picture).open("rb") as file:
-            data = file.read(_LONGEST + 1)
-    except OSError:
-        return CaptionFile()
+    for suffix in SIDECARS:
+        try:
+            with picture.with_suffix(suffix).open("rb") as file:
+                return _told(file.read(_LONGEST + 1))
+        except OSError:
+            continue
+    return CaptionFile()
+
+
+def _told(data: bytes) -> CaptionFile:
     if len(data) > _LONGEST:
         return CaptionFile(Text.BINARY)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):

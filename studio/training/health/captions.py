@@ -60,8 +60,8 @@ def missing(seen: Sequence[Seen], wanted: Pictures) -> list[Finding]:
     if len(bare) == len(seen):
         return []  # one prompt for all is a way to train, not a fault
     sentence = (
-        f"There is no caption for {which} ({named(names)}), which take the prompt; describe them "
-        "as the others are, or what sets them apart is learnt as the subject."
+        f"There is no caption for {which} ({named(names)}), which take what is said of all; "
+        "describe them as the others are, or what sets them apart is learnt as the subject."
     )
     return [Finding(Kind.CAPTION_MISSING, Severity.HINT, sentence, names, fix)]
 
@@ -105,11 +105,14 @@ def _cut(each: Seen, wanted: Pictures, sight: Sight) -> str:
 
 
 def without_trigger(seen: Sequence[Seen], wanted: Pictures) -> list[Finding]:
-    """Captions that lack the word that is to call it up, which training puts before them."""
+    """Caption files that lack the word that is to call it up, which training puts before them.
+
+    The files count and not what was made of them, in which it may have been put already.
+    """
     if not wanted.trigger or not _reads_files(wanted):
         return []
-    own = [each for each in seen if _is_own(each, wanted)]
-    lacking = [each for each in own if not has_trigger(each.caption, wanted.trigger)]
+    own = [each for each in seen if each.caption_file.says_something]
+    lacking = [each for each in own if not has_trigger(each.caption_file.text, wanted.trigger)]
     if not lacking:
         return []
     names = tuple(each.name for each in lacking)
@@ -118,7 +121,7 @@ def without_trigger(seen: Sequence[Seen], wanted: Pictures) -> list[Finding]:
         f"{len(own):,} ({named(names)}) and will be put before them; write it where it belongs in "
         "the sentence, or have it put before them in the files too."
     )
-    texts = [with_trigger(each.caption, wanted.trigger) for each in lacking]
+    texts = [with_trigger(each.caption_file.text, wanted.trigger) for each in lacking]
     fix = _write("Put the trigger first", lacking, texts)
     return [Finding(Kind.TRIGGER_MISSING, Severity.HINT, sentence, names, fix)]
 
@@ -158,7 +161,7 @@ def shortened(caption: str, fits: Callable[[str], bool]) -> str:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if fits(mark.join(parts[:middle])) else (low, middle)
-        kept = mark.join(parts[:low]).strip().rstrip(",").strip()
+        kept = mark.join(parts[:low]).strip().rstrip(", ")
         if kept:
             return kept
     return ""
@@ -169,14 +172,11 @@ def _reads_files(wanted: Pictures) -> bool:
 
 
 def _is_bare(each: Seen, wanted: Pictures) -> bool:
-    """Whether a picture has no caption, or none but the prompt."""
+    """Whether a picture has no caption, or none but what the request says of all."""
     if each.caption_file.holds is Text.BINARY:
         return False  # that is a finding of its own
-    return not each.caption or (
-        not each.caption_file.says_something
-        and each.caption == wanted.prompt
-        and wanted.captions is CaptionSource.AUTO
-    )
+    of_all = (wanted.prompt, wanted.trigger, with_trigger(wanted.prompt, wanted.trigger))
+    return not each.caption or (not each.caption_file.says_something and each.caption in of_all)
 
 
 def _is_own(each: Seen, wanted: Pictures) -> bool:

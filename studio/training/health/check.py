@@ -1,8 +1,8 @@
 """The check of a picture set: every look at it put together, the worst first."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.errors import RequestError
@@ -51,15 +51,16 @@ def check(
     looker: Looker,
     *,
     examples: Sequence[Example | Placed] | None = None,
+    unusable: Mapping[str, Path] | None = None,
     class_pictures: Path | None = None,
     on_progress: OnProgress = lambda done, of: None,
 ) -> Report:
     """Check a set for a training.
 
     folder: the set's. wanted: a TrainRequest, or that part of one. examples: what the set's own
-    reader has made of it, placed in buckets or not; other files are then looked at only to find
-    those that it could not read. None takes every picture of the folder. on_progress: called in
-    this thread; what it raises, as Cancelled, stops the check.
+    reader has made of it, placed in buckets or not; unusable: the files that it could make nothing
+    of, by name. None takes every picture of the folder. class_pictures: folder of those of the
+    class. on_progress: called in this thread; what it raises, as Cancelled, stops the check.
     """
     began = time.perf_counter()
     try:
@@ -70,15 +71,8 @@ def check(
             f"({error.strerror or error}); choose another folder or see to its permissions."
         )
         return Report((Finding(Kind.NO_PICTURES, Severity.STOP, sentence),))
-    pictures = {name: path for name, path in there.items() if is_picture(name)}
-    if examples is None:
-        chosen: list[Example | Placed] = [_bare(n, p, wanted) for n, p in pictures.items()]
-        others: list[tuple[str, Path]] = []
-    else:
-        chosen = list(examples)
-        known = {_example(each).path for each in chosen}
-        others = [each for each in pictures.items() if each[1] not in known]
-    bare = [Example(path, name, "", (0, 0)) for name, path in others]
+    chosen = list(examples) if examples is not None else _all_of(there, wanted)
+    bare = [Example(path, name, "", (0, 0)) for name, path in (unusable or {}).items()]
     paths = [_example(each).path for each in (*chosen, *bare)]
     looked = looker.look_all(paths, on_progress)
     seen = [
@@ -91,9 +85,8 @@ def check(
         for each, look in zip(chosen, looked, strict=False)
     ]
     lost = [
-        Seen(each, look)
+        Seen(each, look if look.fault else replace(look, fault=_refused(each.name)))
         for each, look in zip(bare, looked[len(chosen) :], strict=True)
-        if look.fault
     ]
     findings = [
         *files.unreadable([*seen, *lost]),
@@ -133,6 +126,14 @@ def _checks(seen: Sequence[Seen], wanted: Pictures, sight: Sight) -> list[Findin
 
 def _example(each: Example | Placed) -> Example:
     return each.example if isinstance(each, Placed) else each
+
+
+def _refused(name: str) -> str:
+    return f"{shown(name)} cannot be used; save it anew as PNG or JPEG."
+
+
+def _all_of(there: Mapping[str, Path], wanted: Pictures) -> list[Example | Placed]:
+    return [_bare(name, path, wanted) for name, path in there.items() if is_picture(name)]
 
 
 def _bare(name: str, path: Path, wanted: Pictures) -> Example:

@@ -73,7 +73,7 @@ def unbalanced(seen: Sequence[Seen]) -> list[Finding]:
     often: Counter[str] = Counter()
     for each in seen:
         if not each.looked.fault:
-            often[each.name.partition("/")[0] if "/" in each.name else ""] += each.example.repeats
+            often[_folder(each.name)] += each.example.repeats
     if len(often) < 2:
         return []
     (most, high), *_, (least, low) = often.most_common()
@@ -89,7 +89,7 @@ def unbalanced(seen: Sequence[Seen]) -> list[Finding]:
 
 
 def _folder(name: str) -> str:
-    return name.partition("/")[0] if "/" in name else ""
+    return name.rpartition("/")[0]
 
 
 def _called(folder: str) -> str:

@@ -56,7 +56,7 @@ def apply(folder: Path, fix: Fix) -> Done:
     if not names:
         first = shown(next(iter(fix.arguments.pictures), "nothing"))
         raise DataError(
-            f"None of the pictures ({first}) is in {folder.name} any more; check it again."
+            f"None of the pictures ({first}) lies in {folder.name} any more; check it again."
         )
     changes = _changes(folder, fix, names, there)
     label = f"{count(len(names), 'picture')} {_DONE[fix.kind]}"
@@ -72,7 +72,7 @@ def _changes(folder: Path, fix: Fix, names: Sequence[str], there: dict[str, Path
             Change(name) for name in captions if _stem(name) not in left
         ]
     if fix.kind is FixKind.LEAVE_CAPTIONS_OUT:
-        return [Change(name) for name in _sidecars(names, there, SIDECARS[:1])]
+        return [Change(name) for name in _first(_sidecars(names, there, SIDECARS))]
     if fix.kind is FixKind.WRITE_CAPTIONS:
         texts = dict(zip(fix.arguments.pictures, fix.arguments.captions, strict=True))
         return [
@@ -94,6 +94,16 @@ def _stem(name: str) -> str:
     """A file's name without its suffix, with its folder."""
     folder, slash, last_part = name.rpartition("/")
     return f"{folder}{slash}{Path(last_part).stem}"
+
+
+def _first(sidecars: Sequence[str]) -> list[str]:
+    """Of the files that belong to one picture, the one that counts."""
+    chosen: dict[str, str] = {}
+    for suffix in SIDECARS:
+        for name in sidecars:
+            if Path(name).suffix == suffix:
+                chosen.setdefault(_stem(name), name)
+    return list(chosen.values())
 
 
 def _sidecars(names: Sequence[str], there: dict[str, Path], suffixes: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from studio.training.health.likeness import Likeness, likeness
 from studio.training.health.sharpness import LEVELS, Radii, radii
 from studio.training.health.wording import shown
 
-LARGEST_FILE = 500_000_000
+LARGEST_FILE = 200_000_000
 """Bytes. What is larger is no picture that anybody trains on, and would fill the memory."""
 _GREY_MEAN, _GREY_TAIL, _TAIL = 2.0, 10.0, 99.5
 """Levels by which a grey picture's channels may differ: on average, and all but half a percent of

@@ -135,8 +135,9 @@ def odd_shape(seen: Sequence[Seen], buckets: bool) -> list[Finding]:
         return []
     sentence = (
         f"{named(names)} {verb(len(names), 'has', 'have')} a shape that no other picture of the "
-        f"set has, and {verb(len(names), 'is', 'are')} learnt in {count(len(names), 'bucket')} of "
-        "one picture; crop nearer to the others' shape if there is room."
+        f"set has, and {verb(len(names), 'is learnt in a bucket', 'are learnt in buckets')} of "
+        f"{verb(len(names), 'its', 'their')} own; crop nearer to the others' shape if there is "
+        "room."
     )
     return [Finding(Kind.ODD_SHAPE, Severity.HINT, sentence, names)]
 

@@ -9,12 +9,23 @@ from studio.training.health.caption_file import CaptionFile
 from studio.training.health.looked import Looked
 from studio.training.pictures.example import Example, Placed
 
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
-)
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"))
 """Of files that are taken for pictures; what they are is told by their content."""
 FOREIGN_SUFFIXES = frozenset(
-    (".heic", ".heif", ".jxl", ".svg", ".psd", ".xcf", ".raw", ".dng", ".cr2", ".nef", ".arw")
+    (
+        ".jfif",
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".svg",
+        ".psd",
+        ".xcf",
+        ".raw",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+    )
 )
 """Of files that are pictures for a person, and cannot be read here."""
 TOKEN_LIMIT = 75

@@ -9,6 +9,7 @@ import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from studio.errors import AtelierError, ModelError, RequestError
 from studio.models.catalogue import Catalogue
@@ -28,6 +29,7 @@ _LORA_SHARE, _WHOLE_SHARE = 0.2, 7.0
 _SAME_RUN = {"owner", "processes", "accelerate", "threads", "micro_batch", "checkpointing"}
 """Who asks, and how the same steps are spread over devices and memory, make no other run."""
 
+Asked = TypeVar("Asked", bound=TrainRequest)
 Derive = Callable[[TrainRequest, Path, ModelEntry], TrainRequest]
 """Fills in what follows from the pictures in a folder and the model; DataError without pictures."""
 
@@ -53,11 +55,8 @@ class Asking:
 
     def __call__(self, request: TrainRequest) -> TrainRequest:
         """The request with nothing left open, once it is known that it can be done."""
-        entry = self._catalogue.usable(request.model)
-        check_family(request, entry)
-        self.configuration(request)
-        resolved = self._derive(request, self._pictures(request.pictures), entry)
-        resolved = resolved.model_copy(update={"model": entry.id})
+        resolved = self.completed(request)
+        entry = self._catalogue.usable(resolved.model)
         run = self.folder(resolved)
         if not (run.path / TASK).is_file():
             self._check_name(resolved, run)
@@ -68,6 +67,15 @@ class Asking:
             )
         self._check_room(resolved, entry)
         return resolved
+
+    def completed(self, request: Asked) -> Asked:
+        """The request with nothing left open, whatever it is called."""
+        entry = self._catalogue.usable(request.model)
+        check_family(request, entry)
+        self.configuration(request)
+        found = self._derive(request, self._pictures(request.pictures), entry)
+        fields = {**found.model_dump(exclude={"kind"}), "model": entry.id}
+        return type(request).model_validate(fields)
 
     def folder(self, request: TrainRequest) -> RunFolder:
         """The folder of a complete request's run, which need not be there yet."""

@@ -4,12 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from studio.context import Context
-from studio.events import Measured, Notice, Preview, Progress
+from studio.events import Event, Measured, Notice, Preview, Progress
 from studio.training.run_folder import CURVE, Phase, RunFolder, RunStatus
 
-_MOST_POINTS = 2000
-"""Points of a curve that are told at most: all of them stay in memory, and runs.curve has all."""
 _LABELS = {
     Phase.PREPARING: ("preparing", "step"),
     Phase.CACHING: ("pictures and texts", "item"),
@@ -17,19 +14,22 @@ _LABELS = {
     Phase.SAMPLING: ("samples", "picture"),
     Phase.SAVING: ("saving", "step"),
 }
-_ALWAYS = {"step", "loss", "learning_rate", "gradient_norm", "text_rate", "epoch"}
-"""Values of every point; one with others, such as scores, is always told."""
 
 
 class Follower:
     """Tells what is new in a run's folder.
 
-    expect: told the seconds until the run is over.
+    emit: told of it. expect: told the seconds until the run is over.
     """
 
-    def __init__(self, run: RunFolder, context: Context, expect: Callable[[float], None]):
+    def __init__(
+        self,
+        run: RunFolder,
+        emit: Callable[[Event], None],
+        expect: Callable[[float], None] = lambda seconds: None,
+    ):
         self._run = run
-        self._context = context
+        self._emit = emit
         self._expect = expect
         self._status = RunStatus()
         self._told: list[int] = []
@@ -40,10 +40,10 @@ class Follower:
         """Tell what is new, and return where the run is."""
         status = self._run.status()  # before the files: what it speaks of is in them
         self._tell_status(status)
-        self._tell_points(status.steps)
+        self._tell_points()
         notices, self._notices_at = self._run.notices(self._notices_at)
         for each in notices:
-            self._context.emit(Notice(text=str(each.get("text", ""))))
+            self._emit(Notice(text=str(each.get("text", ""))))
         self._tell_sample()
         return status
 
@@ -60,7 +60,7 @@ class Follower:
         label, unit = _LABELS[status.phase]
         if status.seconds_left is not None:
             self._expect(status.seconds_left)
-        self._context.emit(
+        self._emit(
             Progress(
                 step=status.step,
                 steps=status.steps,
@@ -72,18 +72,15 @@ class Follower:
             )
         )
 
-    def _tell_points(self, steps: int) -> None:
-        points = self._new_points()
-        stride = max(1, -(-steps // _MOST_POINTS))
-        for point in points:
+    def _tell_points(self) -> None:
+        for point in self._new_points():
             values = {
                 name: float(value)
                 for name, value in point.items()
                 if isinstance(value, int | float) and name != "step" and math.isfinite(value)
             }
-            rare = not point.keys() <= _ALWAYS
-            if values and (rare or int(point["step"]) % stride == 0):
-                self._context.emit(Measured(step=int(point["step"]), values=values))
+            if values:
+                self._emit(Measured(step=int(point["step"]), values=values))
 
     def _new_points(self) -> list[dict[str, Any]]:
         """The points that were not told; also when the run went back and its file is another."""
@@ -111,7 +108,7 @@ class Follower:
             return
         step, _, file = newest
         try:
-            self._context.emit(Preview(image=file.read_bytes(), step=step))
+            self._emit(Preview(image=file.read_bytes(), step=step))
         except OSError:  # it was removed just now
             return
         self._sample = newest

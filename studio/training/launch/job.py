@@ -78,7 +78,7 @@ class Training:
         """The request with nothing left open, or a refusal in one sentence."""
         return self._asking(request)
 
-    def run(self, request: TrainRequest) -> RunFolder:
+    def folder(self, request: TrainRequest) -> RunFolder:
         """The folder of a complete request's run, which need not be there yet."""
         return self._asking.folder(request)
 
@@ -177,7 +177,7 @@ class Training:
         self._empty()
 
     def _follow(self, run: RunFolder, context: Context) -> None:
-        follower = Follower(run, context, lambda seconds: self._hold.expect(run, seconds))
+        follower = Follower(run, context.emit, lambda seconds: self._hold.expect(run, seconds))
         try:
             while not (status := follower.look()).phase.is_final:
                 if is_dead(run):

@@ -10,6 +10,7 @@ from typing import Any
 
 from studio.errors import AtelierError, NotFound, RequestError, from_os_error
 from studio.requests import Request
+from studio.training.choice import put_to_use
 from studio.training.launch.asking import CHECKPOINTS, RUNS, place_of, run_folders
 from studio.training.launch.process import PROGRAM, is_dead, is_running, kill
 from studio.training.run_folder import LOG, RESULT, TASK, Phase, RunFolder, RunStatus, Wish
@@ -179,6 +180,18 @@ class Runs:
             if digits.isdigit():
                 found.append((int(digits), folder))
         return sorted(found)
+
+    def use(self, name: str, step: int) -> Path:
+        """Let a step be what the run has made, instead of the last one; the file that it is now.
+
+        Raises RequestError while the run goes on, NotFound when nothing was kept of the step.
+        """
+        entry, run = self.get(name), self.folder(name)
+        if entry.is_alive:
+            raise RequestError(f"The run {name!r} goes on; wait for its end, or stop it.")
+        place = place_of(read_task(run.path).request, self._data / "models")
+        put_to_use(run, step, place)
+        return place
 
     def log(self, name: str) -> str:
         """The end of what the run's process has printed."""

@@ -9,7 +9,6 @@ import torch
 from studio.diffusion.words import NO_WORDS, Words
 from studio.errors import RequestError
 from studio.models.families import Family
-from studio.training_requests import TrainRequest
 
 ADAPTER = "default"
 """What peft calls the adapter that is trained."""
@@ -37,27 +36,6 @@ class Trained:
             ([each for name, each in self.weights.items() if name in self.text], text_rate),
         )
         return [{"params": weights, "lr": own, "rate": own} for weights, own in sides if weights]
-
-
-def trained(request: TrainRequest, pipe: Any, family: Family) -> Trained:
-    """What a request trains of a pipeline, made ready for it; all else is frozen.
-
-    Raises RequestError for what the family has no place for.
-    """
-    from studio.training.methods.lora import trained_lora
-    from studio.training.methods.vectors import trained_vectors
-    from studio.training.methods.weights import trained_weights
-
-    for part in pipe.components.values():
-        if isinstance(part, torch.nn.Module):
-            part.requires_grad_(False)
-            part.eval()
-    torch.manual_seed(request.seed)
-    if request.adds_lora:
-        return trained_lora(request, pipe, family)
-    if request.trains_weights:
-        return trained_weights(request, pipe, family)
-    return trained_vectors(request, pipe, family)
 
 
 def clip_encoders(pipe: Any, family: Family) -> dict[str, Any]:

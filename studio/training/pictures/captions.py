@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from studio.requests import PROMPT_LIMIT
-from studio.training.pictures.kohya import told_of
+from studio.training.pictures.kohya import FolderNames
 from studio.training.pictures.notes import read_notes
 from studio.training_requests import CaptionSource, Pictures
 
@@ -26,13 +26,13 @@ def captions(folder: Path, names: Sequence[str], wanted: Pictures) -> dict[str, 
     What the name of a kohya folder or a note says of its pictures comes before the prompt, which
     says the same of all, unless the prompt alone is asked for.
     """
-    notes = read_notes(folder)
+    told = FolderNames(folder, read_notes(folder))
     source = wanted.captions
     files = source in (CaptionSource.AUTO, CaptionSource.FILES)
     said = written(folder, names) if files else {}
     found: dict[str, str] = {}
     for name in names:
-        own = told_of(folder, name, notes).caption
+        own = told.note_of(name).caption
         match source:
             case CaptionSource.FILES:
                 caption = said.get(name, "")
@@ -51,14 +51,14 @@ def written(folder: Path, names: Sequence[str], endings: Sequence[str] = ENDINGS
 
     An empty file says that there is no caption, and so hides what other files say.
     """
-    inner = {str(PurePosixPath(name).parent) for name in names}
+    inner = {_place(name) for name in names}
     said = _metadata(folder, inner)
     files = {place: _texts(folder / place, endings) for place in inner}
     for name in names:
-        path = PurePosixPath(name)
-        beside = files[str(path.parent)]
+        beside = files[_place(name)]
+        stem = name.rpartition("/")[2].rpartition(".")[0].casefold()
         for ending in endings:
-            file = beside.get((path.stem + ending).casefold())
+            file = beside.get(stem + ending.casefold())
             text = None if file is None else _read(file)
             if text is not None:
                 said[name] = text
@@ -123,6 +123,12 @@ def prompt_for(caption: str, wanted: Pictures, seed: int) -> str:
     return variant(caption, seed, wanted.shuffle_tags, kept_tokens(caption, wanted))
 
 
+def literal(caption: str) -> str:
+    """A caption in the prompt language, where brackets and BREAK mean nothing but themselves."""
+    escaped = re.sub(r"([()\[\]\\])", r"\\\1", caption)
+    return re.sub(r"\bBREAK\b", "break", escaped)
+
+
 def kept_tokens(caption: str, wanted: Pictures) -> int:
     """How many parts of a caption stay in front: a trigger there is never moved."""
     first = (tags_of(caption) or [""])[0]
@@ -130,17 +136,22 @@ def kept_tokens(caption: str, wanted: Pictures) -> int:
     return max(wanted.keep_tokens, int(leads))
 
 
+def _place(name: str) -> str:
+    """The folder of a picture; by hand, for there are thousands and paths are slow."""
+    return name.rpartition("/")[0] or "."
+
+
 def _has(caption: str, trigger: str) -> bool:
     pattern = rf"(?<!\w){re.escape(trigger.casefold())}(?!\w)"
     return re.search(pattern, caption.casefold()) is not None
 
 
-def _texts(place: Path, endings: Sequence[str]) -> dict[str, Path]:
+def _texts(place: Path, endings: Sequence[str]) -> dict[str, str]:
     """The caption files of one folder, by their names in small letters."""
     try:
         with os.scandir(place) as entries:
             return {
-                entry.name.casefold(): Path(entry.path)
+                entry.name.casefold(): entry.path
                 for entry in sorted(entries, key=lambda entry: entry.name, reverse=True)
                 if entry.name.casefold().endswith(tuple(endings)) and entry.name[0] != "."
             }
@@ -148,9 +159,9 @@ def _texts(place: Path, endings: Sequence[str]) -> dict[str, Path]:
         return {}
 
 
-def _read(file: Path) -> str | None:
+def _read(file: str) -> str | None:
     try:
-        with file.open("rb") as stream:
+        with Path(file).open("rb") as stream:
             return one_line(decoded(stream.read(_LARGEST)))
     except OSError:
         return None

@@ -8,7 +8,7 @@ from studio.errors import DataError
 from studio.training.pictures.buckets import balanced_repeats
 from studio.training.pictures.captions import captions
 from studio.training.pictures.example import Example
-from studio.training.pictures.kohya import group_of, told_of
+from studio.training.pictures.kohya import FolderNames
 from studio.training.pictures.listing import describe, find_pictures
 from studio.training.pictures.notes import read_notes
 from studio.training_requests import Pictures
@@ -44,8 +44,9 @@ def survey(folder: Path, wanted: Pictures) -> Survey:
     notes = read_notes(folder)
     good = [each for each in found if not facts[each.name].problem]
     said = captions(folder, [each.name for each in good], wanted)
-    groups = {each.name: group_of(folder, each.name, notes) for each in good}
-    told = {groups[each.name]: told_of(folder, each.name, notes).repeats for each in good}
+    folders = FolderNames(folder, notes)
+    groups = {each.name: folders.group_of(each.name) for each in good}
+    told = {groups[each.name]: folders.note_of(each.name).repeats for each in good}
     repeats = balanced_repeats(Counter(groups.values()), told)
     return Survey(
         tuple(

@@ -59,24 +59,37 @@ def folder_note(name: str) -> FolderNote | None:
     return FolderNote(int(found[1]), " ".join(found[2].split())) if found else None
 
 
-def told_of(folder: Path, name: str, notes: SetNotes) -> FolderNote:
-    """What is told of the folder that a picture lies in, or of the nearest above that tells."""
-    return _told(folder, PurePosixPath(name).parent, notes)[1]
+class FolderNames:
+    """What the folders of a set tell of their pictures, each looked at once.
 
+    folder: the set's own. notes: come before names.
+    """
 
-def group_of(folder: Path, name: str, notes: SetNotes) -> str:
-    """The folder by which a picture is counted: the one that tells, else the topmost."""
-    place = PurePosixPath(name).parent
-    told, note = _told(folder, place, notes)
-    return str(told) if note != FolderNote() else (place.parts or (".",))[0]
+    def __init__(self, folder: Path, notes: SetNotes):
+        self._own = folder.name
+        self._notes = notes
+        self._known: dict[str, tuple[str, FolderNote]] = {}
 
+    def note_of(self, name: str) -> FolderNote:
+        """What is told of the folder that a picture lies in, or of the nearest above that tells."""
+        return self._told(name)[1]
 
-def _told(folder: Path, place: PurePosixPath, notes: SetNotes) -> tuple[PurePosixPath, FolderNote]:
-    for each in (place, *place.parents):
-        note = notes.folders.get(str(each)) or folder_note(each.name or folder.name)
-        if note is not None:
-            return each, note
-    return PurePosixPath(), FolderNote()
+    def group_of(self, name: str) -> str:
+        """The folder by which a picture is counted: the one that tells, else the topmost."""
+        return self._told(name)[0]
+
+    def _told(self, name: str) -> tuple[str, FolderNote]:
+        place = name.rpartition("/")[0] or "."
+        if place not in self._known:
+            self._known[place] = self._looked_up(PurePosixPath(place))
+        return self._known[place]
+
+    def _looked_up(self, place: PurePosixPath) -> tuple[str, FolderNote]:
+        for each in (place, *place.parents):
+            note = self._notes.folders.get(str(each)) or folder_note(each.name or self._own)
+            if note is not None:
+                return str(each), note
+        return (place.parts or (".",))[0], FolderNote()
 
 
 def read_data_file(file: Path) -> DataFile:

@@ -89,13 +89,14 @@ def find_pictures(folder: Path, most: int = 0) -> list[Found]:
         inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
         if Path(place) == folder and {"img", "reg"} <= set(inner):
             inner[:] = ["img"]  # the layout of kohya_ss; reg has pictures of the class
+        inside = Path(place).relative_to(folder).as_posix()
         for name in filter(is_picture, names):
             path = Path(place) / name
             try:
                 facts = path.stat()
             except OSError:
                 continue  # removed just now, or a link to nothing
-            within = path.relative_to(folder).as_posix()
+            within = name if inside == "." else f"{inside}/{name}"
             found.append(Found(path, within, facts.st_size, facts.st_mtime_ns))
         if most and len(found) > most:
             raise DataError(
@@ -150,10 +151,12 @@ def identified(content: bytes) -> tuple[tuple[int, int], str, str]:
     """Width and height as it is seen, Pillow's name of the format, and a problem or ""."""
     if not content:
         return (0, 0), "", "is empty; save it anew"
+    Image.init()
+    formats = [kind for kind in dict.fromkeys(FORMATS.values()) if kind in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # huge pictures are measured below, odd EXIF is no harm
-            with Image.open(io.BytesIO(content), formats=sorted(set(FORMATS.values()))) as image:
+            with Image.open(io.BytesIO(content), formats=formats) as image:
                 size, kind = image.size, str(image.format)
                 if size[0] * size[1] > MAX_PIXELS:
                     raise Image.DecompressionBombError

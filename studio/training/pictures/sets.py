@@ -6,6 +6,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from studio.training_requests import SetName
 _NAME: TypeAdapter[str] = TypeAdapter(SetName)
 _TRASH = ".trash"
 _LONGEST = 80
+_STALE = 2 * 86400.0
+"""Seconds after which nobody fills a folder any more."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ class PictureSets:
                 return TakenIn(own, len(find_pictures(folder)))
         if source.suffix.lower() == ".zip" and source.is_file():
             return self._take_archive(source, name)
+        if source.suffix.lower() == ".parquet" and source.is_file():
+            return self.take_parquet(source, name)
         if source.suffix.lower() == ".toml":
             gathered = gather_data_file(source)
         else:
@@ -225,6 +230,11 @@ class PictureSets:
         return TakenIn(placed, len(gathered.files), gathered.fields, tuple(gathered.notices))
 
     def _aside(self) -> Path:
+        """A folder to be filled before it is given its name; what a kill left of others goes."""
+        for left in self.folder.glob(f"{ASIDE}*"):
+            with suppress(OSError):  # another one may be tidying too
+                if time.time() - left.stat().st_mtime > _STALE:
+                    shutil.rmtree(left, ignore_errors=True)
         aside = self.folder / f"{ASIDE}{secrets.token_hex(8)}"
         self._make(aside)
         return aside

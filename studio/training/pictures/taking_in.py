@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from studio.errors import DataError, from_os_error
 from studio.training.pictures.captions import ENDINGS, written
-from studio.training.pictures.kohya import DataFile, Subset, group_of, read_data_file, told_of
+from studio.training.pictures.kohya import DataFile, FolderNames, Subset, read_data_file
 from studio.training.pictures.listing import Found, describe, find_pictures
 from studio.training.pictures.notes import FolderNote, SetNotes, read_notes, write_notes
 from studio.training.pictures.replacing import replace_file
@@ -112,6 +112,7 @@ def _add(
 ) -> None:
     """Add pictures of a folder, to be below `place`, with what stands beside them."""
     notes = read_notes(folder)
+    told = FolderNames(folder, notes)
     said = written(folder, [each.name for each in found], endings)
     stems: dict[tuple[str, str], str] = {}
     used = {str(PurePosixPath(name).with_suffix("")).casefold() for name in gathered.files}
@@ -129,24 +130,18 @@ def _add(
             gathered.captions[name] = said[each.name]
         if each.name in notes.focus:
             gathered.focus[name] = notes.focus[each.name]
-        note = told_of(folder, each.name, notes)
+        note = told.note_of(each.name)
         if note != FolderNote():
-            told = group_of(folder, each.name, notes)
-            parts = () if told == "." else PurePosixPath(told).parts
+            parts = PurePosixPath(told.group_of(each.name)).parts
             key = "/".join(filter(None, (place, *map(safe_name, parts)))) or "."
             gathered.folders[key] = note
 
 
 def _without_class_pictures(gathered: Gathered, folder: Path, caption: str = "") -> None:
     """Pictures of the class are made by the studio itself, of the model that is trained."""
-    note = next(
-        (
-            told_of(folder, each.name, read_notes(folder))
-            for each in (find_pictures(folder) if folder.is_dir() else ())
-        ),
-        FolderNote(),
-    )
-    words = caption or note.caption
+    told = FolderNames(folder, read_notes(folder))
+    found = find_pictures(folder) if folder.is_dir() else []
+    words = caption or next((told.note_of(each.name).caption for each in found), "")
     gathered.notices.append(
         f"Pictures of the class in {folder} were left out, for the studio makes its own"
         + (f" of {words!r}." if words else ".")

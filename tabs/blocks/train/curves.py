@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from studio.training.watching.smoothing import smoothed
 from tabs.blocks.plots import Axis, Line, fitting, line_plot
 
 STYLES = ("one", "two", "three", "four", "five", "six")
@@ -31,18 +32,9 @@ def points_of(curve: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float]
     return found
 
 
-def smoothed(values: Sequence[float]) -> list[float]:
-    """A running mean with decaying weights, without the pull of its start.
-
-    The decay is that of a window of a twentieth of all values, 1 - 1 / n.
-    """
-    keep = 1 - 1 / max(1.0, len(values) / _WINDOWS)
-    mean, weight, found = 0.0, 0.0, []
-    for value in values:
-        mean = keep * mean + (1 - keep) * value
-        weight = keep * weight + (1 - keep)
-        found.append(mean / weight)
-    return found
+def calm(values: Sequence[float]) -> list[float]:
+    """A running mean over about a twentieth of all values."""
+    return smoothed(values, 1 - 1 / max(1.0, len(values) / _WINDOWS))
 
 
 def plots(points: Points, steps: int) -> str:
@@ -71,7 +63,7 @@ def compared(runs: Mapping[str, Points]) -> str:
     for style, (name, points) in zip(STYLES, runs.items(), strict=False):
         if "loss" in points:
             xs, ys = points["loss"]
-            losses.append(Line(name, xs, smoothed(ys), style))
+            losses.append(Line(name, xs, calm(ys), style))
         if "held_out" in points:
             held.append(Line(name, *points["held_out"], style))
     last = max((int(line.xs[-1]) for line in losses + held), default=1)
@@ -84,7 +76,7 @@ def _loss(points: Points, steps: int) -> str:
     title = "Loss"
     if "loss" in points:
         xs, ys = points["loss"]
-        mean = smoothed(ys)
+        mean = calm(ys)
         title = f"Loss · {mean[-1]:.4f}"
         lines = [Line("each step", xs, ys, "faint"), Line("smoothed", xs, mean, "one")]
     if "held_out" in points:

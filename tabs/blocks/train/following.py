@@ -15,6 +15,7 @@ from studio.events import FINAL, Event, Loading, Progress, Queued, Waiting
 from studio.models.adapters import misfit
 from studio.services import Services
 from studio.store.jobs import JobRow
+from studio.training.choice import recommendation_of, steps_of, verdict_of
 from studio.training.launch.runs import RunEntry
 from studio.training.run_folder import Phase
 from studio.training_requests import TrainRequest
@@ -29,6 +30,7 @@ _LOOK = 1.0
 """Seconds between two looks at a run's folder."""
 _PAGES = 1000
 """Open pages of which it is remembered what they follow."""
+Steps = tuple[tuple[str, int], ...]
 _BEFORE = (Queued, Waiting, Loading, Progress)
 
 
@@ -106,9 +108,16 @@ class FollowHandlers:
         with in_words("Not resumed"):
             self._runs.resume(subject)
 
-    def use(self, subject: str, model: str, prompt: str) -> tuple[str, str]:
-        """The model and the prompt that make use of what a run made; "" for the present one."""
+    def use(
+        self, subject: str, model: str, prompt: str, step: int | None = None
+    ) -> tuple[str, str]:
+        """The model and the prompt that make use of what a run made; "" for the present one.
+
+        step: that is to be used from now on, None for what is used already.
+        """
         with in_words("Not used"):
+            if step is not None:
+                self._runs.use(subject, int(step))
             entry, asked = self._runs.get(subject), self._runs.request(subject)
             return used(self._services, entry, asked, model, prompt or "")
 
@@ -127,7 +136,7 @@ class FollowHandlers:
         for row in self._queue.unended(_KIND):
             asked = self._queue.request(row)
             assert isinstance(asked, TrainRequest)
-            found.append((self._services.training.run(asked).name, row))
+            found.append((self._services.training.folder(asked).name, row))
         return found
 
 
@@ -174,6 +183,7 @@ class _Look:
         self._view = view
         self._name = name
         self._last: dict[Any, Any] = {}
+        self._advised = -1, ""
         self.goes_on = False
         self.waits = waits
 
@@ -182,7 +192,8 @@ class _Look:
         view = self._view
         hidden = {each: gr.Button(visible=False) for each in view.buttons}
         empty = dict.fromkeys((view.progress, view.samples, view.curves, view.subject), "")
-        return {**empty, view.run: shown.EMPTY, **hidden}
+        step = gr.Dropdown(visible=False)
+        return {**empty, view.run: shown.EMPTY, view.step: step, **hidden}
 
     def at(self, event: Event | None) -> dict[Any, Any]:
         """Where the run is now. event: the newest of its job, for what its folder cannot tell."""
@@ -197,18 +208,39 @@ class _Look:
         told = self._runs.notices(self._name)
         begins = entry.phase is Phase.WAITING and event is not None
         finished = entry.phase is Phase.FINISHED
+        steps = () if self.goes_on else self._steps()
         return self._changed(
             {
                 view.progress: progress_line(event) if begins else shown.progress(entry),
-                view.run: shown.run(entry, told),
+                view.run: shown.run(entry, told, self._advice(len(curve))),
                 view.samples: shown.samples(self._name, asked, self._runs.samples(self._name)),
                 view.curves: shown.curves(entry, points_of(curve)),
                 view.pause: self.goes_on,
                 view.stop: self.goes_on,
-                view.use: finished and entry.result is not None,
+                view.use: bool(steps) or (finished and entry.result is not None),
+                view.step: steps,
                 view.resume: entry.can_resume,
                 view.subject: self._name,
             }
+        )
+
+    def _advice(self, points: int) -> str:
+        """What the curves say; read anew when there are more points."""
+        if self._advised[0] != points:
+            said = verdict_of(self._runs.folder(self._name)).sentence if points else ""
+            self._advised = points, said
+        return self._advised[1]
+
+    def _steps(self) -> Steps:
+        """Steps that can be used, the recommended one first, each with its words."""
+        run = self._runs.folder(self._name)
+        steps = [step for step in steps_of(run) if step]
+        best = recommendation_of(run)
+        if best is not None:
+            steps.sort(key=lambda step: (step != best.step, -step))
+        return tuple(
+            (f"step {step:,}" + (" · recommended" if best and step == best.step else ""), step)
+            for step in steps
         )
 
     def _without_folder(self, event: Event | None) -> dict[Any, Any]:
@@ -223,6 +255,7 @@ class _Look:
             view.pause: False,
             view.stop: waits,
             view.use: False,
+            view.step: (),
             view.resume: False,
             view.subject: self._name,
         }
@@ -230,7 +263,16 @@ class _Look:
     def _changed(self, parts: dict[Any, Any]) -> dict[Any, Any]:
         new = {key: value for key, value in parts.items() if self._last.get(key) != value}
         self._last |= new
-        return {
-            key: gr.Button(visible=value) if isinstance(value, bool) else value
-            for key, value in new.items()
+        return {key: _update(value) for key, value in new.items()} or {
+            self._view.subject: self._name
         }
+
+
+def _update(value: Any) -> Any:
+    """What a control gets: buttons whether they are there, the list of steps its choices."""
+    if isinstance(value, bool):
+        return gr.Button(visible=value)
+    if isinstance(value, tuple):
+        first = value[0][1] if value else None
+        return gr.Dropdown(choices=list(value), value=first, visible=len(value) > 1)
+    return value

@@ -38,6 +38,7 @@ class Launcher:
     read: gr.Button
     write: gr.Button
     check: gr.Button
+    cost: gr.Button
     start: gr.Button
     pause: gr.Button
     stop: gr.Button
@@ -47,6 +48,7 @@ class Launcher:
     samples: gr.HTML
     curves: gr.HTML
     use: gr.Button
+    step: gr.Dropdown
     resume: gr.Button
     subject: gr.State
     report: gr.State
@@ -55,7 +57,7 @@ class Launcher:
     def followed(self) -> list[Any]:
         """All that a run changes."""
         shown = [self.progress, self.run, self.samples, self.curves]
-        return [*shown, *self.buttons, self.subject]
+        return [*shown, *self.buttons, self.step, self.subject]
 
     @property
     def buttons(self) -> list[gr.Button]:
@@ -81,7 +83,8 @@ def build(services: Services) -> Launcher:
         with gr.Column(min_width=0, elem_classes="at-words"):
             _build_words(services, made, controls)
             with gr.Row(elem_classes="at-run-row"):
-                made["check"] = gr.Button("Check", elem_id=f"{IDS}check")
+                made["check"] = gr.Button("Check", min_width=80, elem_id=f"{IDS}check")
+                made["cost"] = gr.Button("Cost", min_width=80, elem_id=f"{IDS}cost")
                 made["start"] = gr.Button("Train", variant="primary", elem_id=f"{IDS}run")
             with gr.Row(elem_classes="at-run-row", elem_id=f"{IDS}ends"):
                 made["pause"] = gr.Button("Pause", visible=False, elem_id=f"{IDS}pause")
@@ -95,6 +98,16 @@ def build(services: Services) -> Launcher:
             with gr.Row(elem_classes=["at-acts", "at-tight"], elem_id=f"{IDS}acts"):
                 made["use"] = gr.Button(
                     "Use it", variant="primary", visible=False, elem_id=f"{IDS}use"
+                )
+                made["step"] = gr.Dropdown(
+                    [],
+                    value=None,
+                    label="Step to use",
+                    show_label=False,
+                    container=False,
+                    visible=False,
+                    min_width=180,
+                    elem_id=f"{IDS}step",
                 )
                 made["resume"] = gr.Button("Go on", visible=False, elem_id=f"{IDS}resume")
             made["samples"] = gr.HTML("", padding=False, elem_id=f"{IDS}samples-shown")

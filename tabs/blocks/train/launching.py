@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import AtelierError
+from studio.requests import validated
 from studio.services import Services
 from studio.training.checking import Checked
 from studio.training.derive import Derived
@@ -18,7 +19,7 @@ from studio.training.toml_files import LONGEST, write_toml
 from studio.training_requests import Method, TrainRequest
 from tabs.blocks import header
 from tabs.blocks.maker import in_words
-from tabs.blocks.train import dropped, findings, word
+from tabs.blocks.train import costs, dropped, findings, word
 from tabs.blocks.train.fields import OF_ITSELF, OPEN, defaults, shown, unused
 from tabs.blocks.train.launcher import DROP, METHOD_FIELDS, NEW_SET, Launcher
 from tabs.forms import Values
@@ -157,11 +158,21 @@ class LaunchHandlers:
                         continue
             yield self._checked(asked.pictures, checked)
 
+    def cost(self, values: Values) -> Iterator[dict[Any, Any]]:
+        """Take a few steps to tell what the training will cost, with how far that is."""
+        view = self._view
+        with in_words("Not measured"):
+            if not self._set(values):
+                raise AtelierError("Choose or drop pictures first.")
+            asked = validated(TrainRequest, costs.named(self._form.values(values)))
+            for card in costs.shown(self._services, asked):
+                yield {view.health: card}
+
     def act(self, values: Values, event: gr.EventData) -> Iterator[dict[Any, Any]]:
         """A press on a card: a fix, its taking back, or the end of the check."""
         view = self._view
         act, value = str(getattr(event, "act", "")), str(getattr(event, "value", ""))
-        if act == "close" or values[view.report] is None:
+        if act == "close" or values[view.report] is None:  # also of the card of a cost
             yield {view.health: findings.EMPTY, view.report: None}
             return
         name, checked = values[view.report]
@@ -189,7 +200,10 @@ class LaunchHandlers:
             asked = queue.request(queue.get(job))
             assert isinstance(asked, TrainRequest)
         view = self._view
-        return {view.subject: self._services.training.run(asked).name, view.health: findings.EMPTY}
+        return {
+            view.subject: self._services.training.folder(asked).name,
+            view.health: findings.EMPTY,
+        }
 
     # Settings as a file
 

@@ -82,9 +82,10 @@ def chip(entry: RunEntry) -> str:
     return f'<span class="at-run-chip" data-phase="{entry.phase.value}">{word}</span>'
 
 
-def run(entry: RunEntry, notices: Sequence[str]) -> str:
-    """What a run is, as a frame of its own."""
-    return f'<div class="at-reading at-run-shown">{head(entry, notices)}</div>'
+def run(entry: RunEntry, notices: Sequence[str], advice: str = "") -> str:
+    """What a run is, as a frame of its own. advice: what its curves say."""
+    said = f'<p class="at-run-advice">{html.escape(advice)}</p>' if advice else ""
+    return f'<div class="at-reading at-run-shown">{head(entry, notices)}{said}</div>'
 
 
 def curves(entry: RunEntry, points: Points) -> str:

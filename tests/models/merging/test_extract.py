@@ -205,7 +205,7 @@ def test_loras_that_cannot_be_baked(bench: Bench, take: Take) -> None:
         ("sd", "cut", "LoRA 'cut' is not installed"),
         ("sd", "nan", "LoRA 'nan' holds numbers that are none"),
         ("sd", "wide", "LoRA wide could not be put on sd"),
-        ("sd", "dora", "is a DoRA, which this studio does not apply"),
+        ("sd", "dora", "LoRA 'dora' has more than two matrices a layer"),
         ("sd", "ha", "is a LoHa, which this studio does not apply"),
     ):
         with pytest.raises(ModelError, match=words) as caught:

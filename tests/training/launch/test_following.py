@@ -10,8 +10,6 @@ from studio.training.task import Task
 
 
 class Listener:
-    job_id = "job"
-
     def __init__(self) -> None:
         self.events: list[Event] = []
 
@@ -44,7 +42,7 @@ def expected() -> list[float]:
 
 @pytest.fixture
 def follower(run, listener, expected) -> Follower:
-    return Follower(run, listener, expected.append)
+    return Follower(run, listener.emit, expected.append)
 
 
 def test_progress_is_told_when_something_has_changed(run, follower, listener, expected):
@@ -89,14 +87,6 @@ def test_what_is_no_number_is_left_out(run, follower, listener):
     follower.look()
     [point] = listener.new(Measured)
     assert point.values == {"held_out": 0.5}
-
-
-def test_of_a_long_curve_not_every_point_is_told(run, follower, listener):
-    run.tell(RunStatus(Phase.TRAINING, pid=1, steps=20_000))
-    for step in range(1, 101):
-        run.measure(step, {"loss": 1.0} | ({"subject": 0.5} if step == 17 else {}))
-    follower.look()
-    assert [each.step for each in listener.new(Measured)] == [10, 17, *range(20, 101, 10)]
 
 
 def test_the_newest_sample_is_shown_once(run, follower, listener):

@@ -163,3 +163,22 @@ def test_a_server_that_ends_while_its_run_waits_makes_it_wait_again(folder):
         assert followed(again, job)[-1] == Stopped(status="cancelled")
     finally:
         again.stop()
+
+
+def test_a_run_that_another_process_has_begun_has_the_device_too(folder, monkeypatch):
+    monkeypatch.setattr("studio.training.launch.hold._LOOK_SECONDS", 0.1)
+    services = opened(folder)
+    broker = services.engine.broker
+    services.adopting.start()
+    try:
+        for _ in range(2):
+            with server(folder, request(steps=4000)) as (other, _):
+                wait_until(lambda: [(e.holder.title, e.alone) for e in broker.leases()])
+                assert [e.holder.title for e in broker.leases()] == ["a training"]
+                end(other, "killed")
+            assert is_running(only_run(folder))
+            assert [e.holder.title for e in broker.leases()] == ["a training"]
+            services.runs.kill("rex")
+            wait_until(lambda: not broker.leases())
+    finally:
+        services.stop()

@@ -1,0 +1,1 @@
+"""What a training makes, as files that others read too: LoRAs, whole models, embeddings, cards."""
