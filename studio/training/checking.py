@@ -64,10 +64,16 @@ class Checking:
         entry = self._catalogue.usable(request.model)
         folder = self._sets.path(request.pictures)
         placed = self.placed(request)
+        lost = survey(folder, request).unreadable
         report = check(
-            folder, request, _sight(request, entry), self._looker, examples=placed,
+            folder,
+            request,
+            _sight(request, entry),
+            self._looker,
+            examples=placed,
+            unusable={each.name: each.path for each in lost},
             on_progress=on_progress,
-        )  # fmt: skip
+        )
         shapes = Counter(each.bucket for each in placed)
         return Checked(report, tuple(self.derived(request)), dict(shapes.most_common()))
 
@@ -129,8 +135,6 @@ def _sight(request: TrainRequest, entry: ModelEntry) -> Sight:
     if counts:
 
         def count(text: str) -> int:
-            from studio.training.cache.texts import literal  # with torch
-
             return tokens.count_for(entry, literal(text), 1, composable=False).tokens
 
     return Sight(side, entry.multiple, count, TOKEN_LIMIT)
