@@ -64,10 +64,16 @@ class Checking:
         entry = self._catalogue.usable(request.model)
         folder = self._sets.path(request.pictures)
         placed = self.placed(request)
+        lost = survey(folder, request).unreadable
         report = check(
-            folder, request, _sight(request, entry), self._looker, examples=placed,
+            folder,
+            request,
+            _sight(request, entry),
+            self._looker,
+            examples=placed,
+            unusable={each.name: each.path for each in lost},
             on_progress=on_progress,
-        )  # fmt: skip
+        )
         shapes = Counter(each.bucket for each in placed)
         return Checked(report, tuple(self.derived(request)), dict(shapes.most_common()))
 

@@ -252,6 +252,10 @@ def build_class() -> dict[str, Any]:
     }
 
 
+def _id(name: str) -> str:
+    return f"{IDS}{name.replace('_', '-')}"
+
+
 def _default(name: str) -> Any:
     return TrainRequest.model_fields[name].default
 
@@ -267,7 +271,7 @@ def empty(name: str) -> gr.Textbox:
         placeholder=OF_ITSELF,
         info=" ",
         max_lines=1,
-        elem_id=f"{IDS}{name.replace('_', '-')}",
+        elem_id=_id(name),
         elem_classes="at-train-open",
     )
 
@@ -289,23 +293,25 @@ def _slider(
         step=step,
         label=title(name),
         info=info or None,
+        elem_id=_id(name),
     )
 
 
 def _number(name: str, info: str = "") -> gr.Number:
-    return gr.Number(_default(name), label=title(name), info=info or None)
+    return gr.Number(_default(name), label=title(name), info=info or None, elem_id=_id(name))
 
 
 def _box(name: str, info: str = "") -> gr.Checkbox:
-    words = name.replace("_", "-")
     return gr.Checkbox(
-        bool(_default(name)), label=title(name), info=info or None, elem_id=f"{IDS}{words}"
+        bool(_default(name)), label=title(name), info=info or None, elem_id=_id(name)
     )
 
 
 def _text(name: str, info: str) -> gr.Textbox:
-    return gr.Textbox("", label=title(name), info=info, max_lines=1)
+    return gr.Textbox("", label=title(name), info=info, max_lines=1, elem_id=_id(name))
 
 
 def _list(name: str, choices: Sequence[str]) -> gr.Dropdown:
-    return gr.Dropdown(list(choices), value=str(_default(name)), label=title(name))
+    return gr.Dropdown(
+        list(choices), value=str(_default(name)), label=title(name), elem_id=_id(name)
+    )

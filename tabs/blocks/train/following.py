@@ -263,9 +263,7 @@ class _Look:
     def _changed(self, parts: dict[Any, Any]) -> dict[Any, Any]:
         new = {key: value for key, value in parts.items() if self._last.get(key) != value}
         self._last |= new
-        return {key: _update(value) for key, value in new.items()} or {
-            self._view.subject: self._name
-        }
+        return {key: _update(value) for key, value in new.items()}
 
 
 def _update(value: Any) -> Any:

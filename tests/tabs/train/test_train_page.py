@@ -20,12 +20,11 @@ def call(page):
     """The outputs of an event whose handler has a name; changes: by element id."""
     state = SessionState(page)
 
-    def called(name, event=None, **changes):
-        found = [each for each in page.fns.values() if each.name == name]
+    def called(name, event=None, beside="at-train-name", **changes):
         function = next(
             each
-            for each in found
-            if any(str(box.elem_id).startswith("at-train") for box in each.inputs)
+            for each in page.fns.values()
+            if each.name == name and beside in [box.elem_id for box in each.inputs]
         )
         inputs = [
             changes.get(str(box.elem_id), getattr(box, "value", None)) for box in function.inputs
@@ -54,9 +53,9 @@ def test_a_press_on_train_queues_a_job(services, call, things):
 
 def test_a_wrong_number_is_an_error_in_words(services, call, things):
     changes = {"at-train-pictures": things, "at-train-name": "rex"}
-    with pytest.raises(gr.Error, match=r"Learning rate 10 is|less than or equal to 1"):
+    with pytest.raises(gr.Error, match=r"Learning rate must be less than or equal to 1"):
         call("start", **changes, **{"at-train-learning-rate": "10"})
-    with pytest.raises(gr.Error, match=r"Rank|rank"):
+    with pytest.raises(gr.Error, match=r"Rank must be greater|Value 0 is less"):
         call("start", **changes, **{"at-train-rank": 0})
     assert services.queue.unended("train") == []
 
@@ -64,7 +63,8 @@ def test_a_wrong_number_is_an_error_in_words(services, call, things):
 def test_a_caption_is_written_from_the_page(services, call, things, sums):
     digest = sums(things)["thing 1.png"]
     told = {"sum": digest, "text": "a sks thing"}
-    call("write", told, **{"at-train-set-name": things})
+    call("lists", None, "at-train-set-name")  # as when the panel is opened
+    call("write", told, "at-train-set-name", **{"at-train-set-name": things})
     file = services.picture_sets.path(things) / "thing 1.txt"
     assert file.read_text() == "a sks thing"
 

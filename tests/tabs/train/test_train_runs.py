@@ -75,9 +75,13 @@ def test_a_training_is_followed_to_its_end_and_found_again(
     subject = begun[view.launcher.subject]
     first = next(follower.follow(subject))
     assert "It waits in the line" in first[view.launcher.run]
+    [job] = services.queue.unended("train")
     services.trainer.start()
     seen = list(follower.follow(subject))
     services.trainer.stop()
+    [entry] = services.runs.entries()
+    told = entry, services.queue.get(job.id), services.runs.log(entry.name)
+    assert entry.phase is Phase.FINISHED, told
     whole = {}
     for each in seen:
         whole |= each
