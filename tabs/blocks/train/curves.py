@@ -8,8 +8,7 @@ from studio.training.watching.smoothing import smoothed
 from tabs.blocks.plots import Axis, Line, fitting, line_plot
 
 STYLES = ("one", "two", "three", "four", "five", "six")
-_KNOWN = ("loss", "held_out", "learning_rate", "text_rate", "gradient", "gradient_norm")
-_GRADIENT = ("gradient", "gradient_norm")
+_KNOWN = ("loss", "held_out", "learning_rate", "text_rate", "gradient")
 _WINDOWS = 20
 """A smoothed loss is a mean over about this part of all points."""
 Points = Mapping[str, tuple[list[float], list[float]]]
@@ -43,11 +42,8 @@ def plots(points: Points, steps: int) -> str:
         return ""
     drawn = [_loss(points, steps)]
     drawn.append(_rates(points, steps))
-    drawn += [
-        _plot("Gradient norm", [Line("", *points[name], "two")], steps)
-        for name in _GRADIENT
-        if name in points
-    ]
+    if "gradient" in points:
+        drawn.append(_plot("Gradient norm", [Line("", *points["gradient"], "two")], steps))
     scores = [name for name in points if name not in _KNOWN]
     lines = [
         Line(name.replace("_", " "), *points[name], style)
