@@ -42,13 +42,17 @@ class LaunchHandlers:
     # Lists and what follows
 
     def lists(self, values: Values) -> dict[Any, Any]:
-        """Models, sets and presets of today; what is chosen stays."""
+        """Models, sets and presets of today; what is chosen stays.
+
+        Pictures may be dropped before this has come back: it says nothing of those that are chosen
+        unless they were chosen then.
+        """
         controls = self._form.fields
         chosen = self._set(values)
         return {
             controls["model"]: gr.Dropdown(header.choices(self._services)),
-            controls["pictures"]: gr.Dropdown(self._sets(), value=chosen),
-            **self._of_set(chosen),
+            controls["pictures"]: gr.Dropdown(self._sets()),
+            **(self._of_set(chosen) if chosen else {}),
             **self.choose_model(values),
         }
 
@@ -314,13 +318,15 @@ class LaunchHandlers:
     def _known_presets(self, values: Values) -> list[Preset]:
         asked = self._form.as_far_as_known(values)
         engine = self._services.engine
+        device = engine.known_device
+        if device is None:
+            return []  # just after the start: nobody waits for them
         try:
             family = self._services.catalogue.usable(asked.model).family
-            assert family is not None
-            memory, sort = engine.memory().total, engine.device().sort
         except AtelierError:
             return []
-        return presets(family.key, asked.method, memory, sort)
+        assert family is not None
+        return presets(family.key, asked.method, engine.memory().total, device.sort)
 
     def _presets(self, values: Values, chosen: str) -> gr.Dropdown:
         known = self._known_presets(values)

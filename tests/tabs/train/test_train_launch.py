@@ -78,8 +78,12 @@ def test_a_method_shows_its_own_controls_and_presets(view, handlers, values, thi
     )
 
 
-def test_a_preset_fills_the_form_and_the_next_one_leaves_nothing_of_it(view, handlers, values):
+def test_a_preset_fills_the_form_and_the_next_one_leaves_nothing_of_it(
+    view, handlers, values, services
+):
     launcher = view.launcher
+    assert handlers._known_presets(values()) == [], "nobody waits for the device"
+    services.engine.device()
     place = list(launcher.form.fields).index("batch_size") + 1
     names = [each.name for each in handlers._known_presets(values())]
     given = values() | {launcher.preset: names[0]}
