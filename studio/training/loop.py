@@ -127,7 +127,7 @@ class Loop:
         self.recomputes = bool(request.checkpointing)
         self._load()
         self._pace: float | None = None
-        self._seen: list[tuple[torch.Tensor, float]] = []
+        self._seen: list[tuple[float, float]] = []
 
     def go(self) -> Outcome:
         """Do all steps that are left, or as many as are wished."""
@@ -143,12 +143,13 @@ class Loop:
             self.state = replace(self.state, step=self.state.step + 1)
             self._count(time.monotonic() - began)
             step = self.state.step
-            if self._due(step, self._request.sample_every):
-                self._look(step, self._watcher.looked)
-            elif self._due(step, max(_APART, self.steps // _MEASURED)):
-                self._look(step, self._watcher.compared)
             ends = self._agreed(self._main and self._watcher.wished()) and step < self.steps
-            if ends or self._due(step, self._request.save_every):
+            saves = self._due(step, self._request.save_every)
+            if self._due(step, self._request.sample_every):
+                self._look(step, self._watcher.looked, kept=saves or ends)
+            elif saves or self._due(step, max(_APART, self.steps // _MEASURED)):
+                self._look(step, self._watcher.compared, kept=saves or ends)
+            if saves or ends:
                 self.save()
             if ends:
                 return Outcome.ENDED
@@ -204,7 +205,7 @@ class Loop:
         if not self._request.trains_weights:
             self.save()
         if self._request.sample_every:
-            self._look(0, self._watcher.looked)
+            self._look(0, self._watcher.looked, kept=False)
 
     def _load(self) -> None:
         """Take up the newest checkpoint, when there is one."""
@@ -325,7 +326,8 @@ class Loop:
                 f"{told}; it goes on from step {self.state.step} with {_LOWER:g} of the rate."
             )
 
-    def _look(self, step: int, look: Callable[[int], dict[str, float]]) -> None:
+    def _look(self, step: int, look: Callable[[int], dict[str, float]], *, kept: bool) -> None:
+        """Look at the weights; kept: whether they are saved, so that they can be the best ones."""
         self._accelerator.wait_for_everyone()
         values: dict[str, float] = {}
         if self._main:
@@ -333,21 +335,23 @@ class Loop:
                 values = look(step)
             if values:
                 self._watcher.measured(step, values)
-            held = values.get("held_out")
+            held = values.get("held_out") if kept else None
             if held is not None and (self.state.best is None or held < self.state.best):
                 self.state = replace(self.state, best=held, best_step=step)
         self._accelerator.wait_for_everyone()
 
     def _note(self, step: int, loss: float, norm: float) -> None:
         """Take a point of the curves, the mean of some steps where there are very many."""
-        self._seen.append((torch.tensor(loss), norm))
-        every = max(1, self.steps // _POINTS)
-        if not self._main or (step % every and step != self.steps):
+        if not self._main:
             return
-        count = len(self._seen)
+        self._seen.append((loss, norm))
+        every = max(1, self.steps // _POINTS)
+        if step % every and step != self.steps:
+            return
+        losses, norms = zip(*self._seen, strict=True)
         values = {
-            "loss": sum(float(each) for each, _ in self._seen) / count,
-            "gradient": sum(each for _, each in self._seen) / count,
+            "loss": sum(losses) / len(losses),
+            "gradient": sum(norms) / len(norms),
             "learning_rate": self._optimiser.param_groups[0]["lr"],
         }
         self._seen = []
