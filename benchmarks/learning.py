@@ -127,7 +127,6 @@ def _trained(services: Services, name: str) -> TrainRequest:
         data=data,
         pictures=data / "pictures" / _WORD,
         class_pictures=classes,
-        device="cpu",
     ).write(folder.path)
     environment = os.environ | {"PYTHONPATH": str(_ROOT), "ACCELERATE_USE_CPU": "true"}
     subprocess.run(

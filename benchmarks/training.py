@@ -115,7 +115,7 @@ def _own(data: Path, pictures: Path, number: int) -> Watched:
         },
     )
     folder = RunFolder(data / "runs" / request.name)
-    Task(request=request, data=data, pictures=pictures, device="cpu").write(folder.path)
+    Task(request=request, data=data, pictures=pictures).write(folder.path)
 
     def steps(process: subprocess.Popen[bytes]) -> Iterator[int]:
         assert process.stderr is not None

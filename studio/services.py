@@ -209,8 +209,9 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         settings.data_dir, readers, data_sets, evaluating, leaderboard, engine.device
     )
     picture_sets = PictureSets(settings.data_dir)
+    checking = Checking(picture_sets, catalogue, settings.data_dir / "cache")
     training, costing = _from_pictures(
-        settings, catalogue, shelf, engine, picture_sets, training_program
+        settings, catalogue, shelf, engine, checking, training_program
     )
     trainings = kinds_of.trainings(finetuning, training, costing)
     queue = JobQueue(
@@ -261,7 +262,7 @@ def build_services(settings: Settings, training_program: Sequence[str] = PROGRAM
         trainer,
         captioners,
         picture_sets,
-        Checking(picture_sets, catalogue, settings.data_dir / "cache"),
+        checking,
         training,
         costing,
         Adopting(training.adopt),
@@ -274,7 +275,7 @@ def _from_pictures(
     catalogue: Catalogue,
     shelf: UpscalerShelf,
     engine: Engine,
-    picture_sets: PictureSets,
+    checking: Checking,
     program: Sequence[str],
 ) -> tuple[Training, Costing]:
     """What trains models from pictures, in processes of their own, and what tells their cost."""
@@ -287,15 +288,15 @@ def _from_pictures(
 
     parts = (
         settings.data_dir,
-        Asking(settings.data_dir, catalogue, picture_sets.path, derive),
+        Asking(settings.data_dir, catalogue, checking.sets.path, derive),
         DeviceHold(engine.broker),
         ClassPictures(settings.data_dir / "cache", catalogue, paint),
         engine.device,
         engine.empty,
     )
     return (
-        Training(*parts, wanted=settings.device, program=program),
-        Costing(*parts, wanted=settings.device),
+        Training(*parts, check=checking.refuse, program=program),
+        Costing(*parts),
     )
 
 

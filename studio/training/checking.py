@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Checking:
     """Looks at picture sets as a training would see them. cache: of what can be made again."""
 
     def __init__(self, sets: PictureSets, catalogue: Catalogue, cache: Path):
-        self._sets = sets
+        self.sets = sets
         self._catalogue = catalogue
         self._small = cache / _FOLDER / "small"
         self._looker = Looker(cache / _FOLDER / "looks")
@@ -62,44 +62,47 @@ class Checking:
         on_progress: called in this thread; what it raises stops the check.
         """
         entry = self._catalogue.usable(request.model)
-        folder = self._sets.path(request.pictures)
-        placed = self.placed(request)
-        lost = survey(folder, request).unreadable
+        folder = self.sets.path(request.pictures)
+        found = survey(folder, request)
+        placed = _placed(request, found.examples, entry)
         report = check(
             folder,
             request,
             _sight(request, entry),
             self._looker,
             examples=placed,
-            unusable={each.name: each.path for each in lost},
+            unusable={each.name: each.path for each in found.unreadable},
             on_progress=on_progress,
         )
         shapes = Counter(each.bucket for each in placed)
-        return Checked(report, tuple(self.derived(request)), dict(shapes.most_common()))
+        derived = derivations(request, found.examples, entry)
+        return Checked(report, tuple(derived), dict(shapes.most_common()))
+
+    def refuse(self, request: TrainRequest, on_progress: OnProgress) -> None:
+        """RequestError, in one sentence, for pictures that no training is begun with."""
+        self.look(request, on_progress).report.refuse()
 
     def derived(self, request: TrainRequest) -> list[Derived]:
         """What follows from a request's pictures, as far as there are any, and its model."""
-        found = survey(self._sets.path(request.pictures), request).examples
+        found = survey(self.sets.path(request.pictures), request).examples
         return derivations(request, found, self._catalogue.usable(request.model))
 
     def placed(self, request: TrainRequest) -> list[Placed]:
         """A request's pictures, each in its bucket."""
-        entry = self._catalogue.usable(request.model)
-        found = survey(self._sets.path(request.pictures), request).examples
-        side = request.resolution or resolved(request, found, entry).resolution or entry.width
-        return place(found, side, entry.multiple, request.buckets, entry.largest)
+        found = survey(self.sets.path(request.pictures), request).examples
+        return _placed(request, found, self._catalogue.usable(request.model))
 
     def mend(self, name: str, fix: Fix) -> str:
         """Do what a fix says to a set; a sentence on what was done."""
-        return fixes.apply(self._sets.path(name), fix).sentence
+        return fixes.apply(self.sets.path(name), fix).sentence
 
     def last_mended(self, name: str) -> str:
         """What was mended last, "" when there is nothing to take back."""
-        return fixes.last(self._sets.path(name))
+        return fixes.last(self.sets.path(name))
 
     def take_back(self, name: str) -> str:
         """Undo what was mended last; what that was."""
-        return fixes.undo(self._sets.path(name))
+        return fixes.undo(self.sets.path(name))
 
     def cut(self, name: str, picture: Found, shape: tuple[str, int, bool]) -> bytes:
         """A picture of a set with what is cut off in the dark, as WebP.
@@ -109,7 +112,7 @@ class Checking:
         """
         model, side, buckets = shape
         entry = self._catalogue.usable(model)
-        folder = self._sets.path(name)
+        folder = self.sets.path(name)
         facts = describe(folder, find_pictures(folder)).get(picture.name)
         if facts is None:
             raise NotFound(f"The picture set {name!r} has no {picture.name!r} any more.")
@@ -124,6 +127,12 @@ class Checking:
     def thumbnail(self, path: Path, side: int) -> bytes:
         """A picture made small, as WebP; InputError when it cannot be read."""
         return thumbnails.thumbnail(path, side, self._small)
+
+
+def _placed(request: TrainRequest, examples: Sequence[Example], entry: ModelEntry) -> list[Placed]:
+    """Pictures, each in its bucket."""
+    side = request.resolution or resolved(request, examples, entry).resolution or entry.width
+    return place(examples, side, entry.multiple, request.buckets, entry.largest)
 
 
 def _sight(request: TrainRequest, entry: ModelEntry) -> Sight:

@@ -13,8 +13,7 @@ class Task(BaseModel):
     """A run's task, written once when it is made.
 
     data: the data folder, with its models. pictures: the picture set's folder. class_pictures: a
-    folder of pictures of the class, None without preservation. device: by the name that settings
-    give it.
+    folder of pictures of the class, None without preservation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,7 +22,6 @@ class Task(BaseModel):
     data: Path
     pictures: Path
     class_pictures: Path | None = None
-    device: str = "auto"
 
     def write(self, folder: Path) -> None:
         """Put it into a run's folder; StorageError when the system refuses."""

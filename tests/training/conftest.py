@@ -80,7 +80,6 @@ def begun(training_data: Path, tmp_path: Path) -> Callable[..., RunFolder]:
             data=training_data,
             pictures=training_data / "pictures" / "drawings",
             class_pictures=training_data / "class" if request.preservation else None,
-            device="cpu",
         ).write(folder)
         return RunFolder(folder)
 

@@ -27,7 +27,7 @@ _LARGEST = 1024
 class Costing:
     """The work function of measurements, and what completes their requests.
 
-    data, asking, hold, class_pictures, device, empty, wanted: as a training has them.
+    data, asking, hold, class_pictures, device, empty: as a training has them.
     """
 
     def __init__(
@@ -38,8 +38,6 @@ class Costing:
         class_pictures: ClassPictures,
         device: Callable[[], Device],
         empty: Callable[[], object],
-        *,
-        wanted: str = "auto",
     ):
         self._asking = _AskingCost(asking, data)
         self._training = Training(
@@ -49,7 +47,6 @@ class Costing:
             class_pictures,
             device,
             empty,
-            wanted=wanted,
             program=(*PROGRAM, _FLAG),
         )
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from studio.context import Context
 from studio.errors import AtelierError, Cancelled, ModelError, RequestError, ServerEnds
-from studio.events import Notice, Waiting
+from studio.events import Notice, Progress, Waiting
 from studio.models.broker import Lease
 from studio.models.devices import Device
 from studio.training.launch.asking import Asking, run_folders
@@ -46,11 +46,16 @@ _SYSTEM_SECONDS = 10.0
 _BEAT_SECONDS = 5.0
 
 
+Check = Callable[[TrainRequest, Callable[[int, int], None]], None]
+"""Raises RequestError for pictures that no training is begun with; tells how many it has seen."""
+
+
 class Training:
     """The work function of trainings, and what completes their requests.
 
-    data: the data folder. device: tells it once torch may be imported; wanted: by the name that
-    settings give it. empty: takes idle models off the device. program: what Python is told to do.
+    data: the data folder. device: tells it once torch may be imported. empty: takes idle models off
+    the device. check: looks at a request's pictures before its run begins. program: what Python is
+    told to do.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class Training:
         device: Callable[[], Device],
         empty: Callable[[], object],
         *,
-        wanted: str = "auto",
+        check: Check = lambda request, on_progress: None,
         program: Sequence[str] = PROGRAM,
     ):
         self._data = data
@@ -71,7 +76,7 @@ class Training:
         self._class_pictures = class_pictures
         self._device = device
         self._empty = empty
-        self._wanted = wanted
+        self._check = check
         self._program = program
 
     def resolve(self, request: TrainRequest) -> TrainRequest:
@@ -111,6 +116,7 @@ class Training:
 
     def _begin(self, run: RunFolder, request: TrainRequest, context: Context) -> None:
         """Wait for the device, make what pictures of the class lack, and begin the process."""
+        self._check(request, lambda done, of: _tell_looked(done, of, context))
         device = self._device()
         recipe = self._recipe(request, context)
         with _beginning(run):
@@ -154,7 +160,6 @@ class Training:
             data=self._data,
             pictures=self._asking.pictures(request),
             class_pictures=None if recipe is None else self._class_pictures.folder(recipe),
-            device=self._wanted,
         )
         with suppress(AtelierError):
             if read_task(run.path) == task:
@@ -235,6 +240,12 @@ class Training:
                     "The training was told to end by the system; resume it and it goes on from "
                     f"step {status.step:,}."
                 )
+
+
+def _tell_looked(done: int, of: int, context: Context) -> None:
+    """How many pictures have been looked at, of how many; raises Cancelled."""
+    context.check()
+    context.emit(Progress(step=done, steps=of, item=1, items=1, label="check", unit="picture"))
 
 
 @contextmanager

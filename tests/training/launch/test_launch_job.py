@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from PIL import Image
 from train_runs import PROGRAM, followed, only_run, request, wait_until
 
 from studio.errors import AtelierError, ModelError, NotFound, RequestError
@@ -47,7 +48,8 @@ def test_a_job_tells_all_that_its_run_does(served):
     assert points[1].values == {"loss": 0.5, "learning_rate": 1e-4}
     assert any(isinstance(event, Preview) for event in events)
     steps = [event for event in events if isinstance(event, Progress)]
-    assert {event.label for event in steps} <= {"preparing", "training"}
+    assert {event.label for event in steps} <= {"check", "preparing", "training"}
+    assert steps[0].label == "check"
     assert steps[-1].steps == 40
     assert steps[-1].seconds_left is not None
     entry = served.runs.get("rex")
@@ -266,3 +268,27 @@ def test_jobs_of_other_kinds_are_not_in_the_list(served):
     (served.settings.data_dir / "runs" / "reader-1" / "options.json").write_text("{}")
     assert served.runs.entries() == []
     assert served.queue.get(served.queue.submit(request())).status is Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("dot.png", Image.new("RGB", (1, 1)), "dot.png"),
+        ("torn.png", b"\x89PNG\r\n\x1a\n and nothing", "torn.png"),
+    ],
+)
+def test_pictures_that_nothing_can_be_learnt_from_are_refused(name, content, words, served):
+    """Before the device is waited for, and before there is a process."""
+    place = served.settings.data_dir / "pictures" / "dogs" / name
+    if isinstance(content, bytes):
+        place.write_bytes(content)
+    else:
+        content.save(place)
+    served.trainer.start()
+    with served.engine.broker.lease(Holder("somebody"), alone=True):
+        events = followed(served, served.queue.submit(request()))
+    assert isinstance(events[-1], Failed)
+    assert words in events[-1].reason
+    assert any(isinstance(event, Progress) and event.label == "check" for event in events)
+    assert not any(isinstance(event, Waiting) for event in events)
+    assert not list((served.settings.data_dir / "runs").glob("*/status.json"))
