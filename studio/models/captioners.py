@@ -156,9 +156,6 @@ class CaptionerLoader:
 
 def load_captioner(folder: Path, dtype: str = "float32") -> Captioner:
     """A captioner's folder on the CPU, in evaluation mode; ModelError when it is damaged."""
-    from studio.models import torchvision_guard
-
-    torchvision_guard.install()
     import torch
     from safetensors import SafetensorError
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer

@@ -10,7 +10,6 @@ import torch
 from studio.diffusion.conditioning import TextEncoding
 from studio.diffusion.texts import texts_of
 from studio.errors import ModelError, RequestError
-from studio.models import torchvision_guard  # noqa: F401 - before transformers
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device, Dtype
 from studio.models.diffusion_loader import DiffusionLoader

@@ -79,13 +79,6 @@ class RunStatus:
         except psutil.Error:
             return False
 
-    def is_dead(self, now: float | None = None) -> bool:
-        """Whether the run ended without saying so: its process is gone, or silent for too long."""
-        if self.phase.is_final or self.phase is Phase.WAITING or self.is_alive():
-            return False
-        # One that has just begun may be of another machine, or not known to the system yet.
-        return (now or time.time()) - self.beat > SILENCE or bool(self.pid)
-
 
 class RunFolder:
     """The folder of a run."""

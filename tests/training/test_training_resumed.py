@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from training_runs import Program, here
 
 from studio.training.checkpoints import Checkpoints, is_whole
+from studio.training.launch.process import is_dead
 from studio.training.run_folder import Phase, RunFolder, Wish
 
 METHODS = {
@@ -65,7 +66,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(name, begun, tiny):
     program.until(lambda: len(broken.curve()[0]) >= steps)
     program.process.send_signal(signal.SIGKILL)
     program.wait()
-    assert broken.status().is_dead()
+    assert is_dead(broken)
     Program(broken).done()
     expected, found = last(whole), last(broken)
     assert expected.keys() == found.keys()

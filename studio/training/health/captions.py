@@ -1,6 +1,5 @@
 """Checks of captions: there, readable, short enough, and with the word that calls it up."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from studio.training.health.caption_file import Text
 from studio.training.health.finding import Arguments, Finding, Fix, FixKind, Kind, Severity
 from studio.training.health.seen import Seen, Sight
 from studio.training.health.wording import count, named, shown, verb
+from studio.training.pictures.captions import has_trigger, with_trigger
 from studio.training_requests import CaptionSource, Pictures
 
 _ALIKE = 3
@@ -138,19 +138,6 @@ def the_same(seen: Sequence[Seen], wanted: Pictures) -> list[Finding]:
         "between the pictures is learnt as the subject; describe in each what is not the subject."
     )
     return [Finding(Kind.SAME_CAPTIONS, Severity.HINT, sentence, names)]
-
-
-def has_trigger(caption: str, trigger: str) -> bool:
-    """Whether a caption holds a trigger as a word of its own, in whatever case."""
-    pattern = rf"(?<!\w){re.escape(trigger.strip())}(?!\w)"
-    return re.search(pattern, caption, re.IGNORECASE) is not None
-
-
-def with_trigger(caption: str, trigger: str) -> str:
-    """A caption with the trigger before it, unless it holds it."""
-    if not trigger or has_trigger(caption, trigger):
-        return caption
-    return f"{trigger}, {caption}" if caption else trigger
 
 
 def shortened(caption: str, fits: Callable[[str], bool]) -> str:

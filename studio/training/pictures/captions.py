@@ -91,7 +91,7 @@ def words_of(name: str) -> str:
 
 def with_trigger(caption: str, trigger: str) -> str:
     """A caption that has the trigger, put before it where it lacks it."""
-    if not trigger or _has(caption, trigger):
+    if not trigger or has_trigger(caption, trigger):
         return caption
     return f"{trigger}, {caption}" if caption else trigger
 
@@ -109,18 +109,6 @@ def variant(caption: str, seed: int, shuffle: bool = True, keep_tokens: int = 0)
     moved = tags[keep_tokens:]
     random.Random(f"tags {seed}").shuffle(moved)
     return ", ".join((*tags[:keep_tokens], *moved))
-
-
-def is_dropped(seed: int, share: float) -> bool:
-    """Whether a step of this seed goes without a caption."""
-    return random.Random(f"drop {seed}").random() < share
-
-
-def prompt_for(caption: str, wanted: Pictures, seed: int) -> str:
-    """What the model is shown for a caption in a step of this seed."""
-    if is_dropped(seed, wanted.caption_dropout):
-        return ""
-    return variant(caption, seed, wanted.shuffle_tags, kept_tokens(caption, wanted))
 
 
 def literal(caption: str) -> str:
@@ -141,8 +129,9 @@ def _place(name: str) -> str:
     return name.rpartition("/")[0] or "."
 
 
-def _has(caption: str, trigger: str) -> bool:
-    pattern = rf"(?<!\w){re.escape(trigger.casefold())}(?!\w)"
+def has_trigger(caption: str, trigger: str) -> bool:
+    """Whether a caption holds a trigger as a word of its own, in whatever case."""
+    pattern = rf"(?<!\w){re.escape(trigger.strip().casefold())}(?!\w)"
     return re.search(pattern, caption.casefold()) is not None
 
 

@@ -50,13 +50,6 @@ def best_by_loss(scores: Mapping[int, Scores]) -> int | None:
     return min(sorted(known), key=lambda step: known[step] or 0.0) if known else None
 
 
-def best_by_subject(scores: Mapping[int, Scores]) -> int | None:
-    """Step of the highest mean subject score, the earliest of equal ones; None without any."""
-    known = {step: each.mean_subject for step, each in scores.items()}
-    steps = sorted(step for step, mean in known.items() if mean is not None)
-    return max(steps, key=lambda step: known[step] or 0.0) if steps else None
-
-
 def recommended(checkpoints: Sequence[int], scores: Mapping[int, Scores]) -> Recommendation | None:
     """The checkpoint to use; None when there is none.
 

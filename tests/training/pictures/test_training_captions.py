@@ -8,8 +8,6 @@ from drawn_sets import draw_set
 from studio.training.pictures.captions import (
     captions,
     decoded,
-    is_dropped,
-    prompt_for,
     tags_of,
     variant,
     with_trigger,
@@ -156,18 +154,3 @@ def test_parts_are_shuffled_by_seed_and_the_first_are_kept():
     assert variant(caption, 7, keep_tokens=9) == caption
     assert variant("one sentence", 3) == "one sentence"
     assert {variant(caption, seed)[:3] for seed in range(30)} != {"sks"}
-
-
-def test_a_trigger_in_front_stays_there_when_parts_are_shuffled():
-    wanted = Pictures(pictures="x", trigger="sks", shuffle_tags=True)
-    shown = [prompt_for("sks, a, b, c", wanted, seed) for seed in range(20)]
-    assert len(set(shown)) > 3
-    assert all(each.startswith("sks, ") for each in shown)
-
-
-def test_the_share_of_steps_without_a_caption_is_what_was_asked_for():
-    wanted = Pictures(pictures="x", caption_dropout=0.3)
-    empty = sum(prompt_for("a dog", wanted, seed) == "" for seed in range(4000))
-    assert 0.27 < empty / 4000 < 0.33
-    assert not any(is_dropped(seed, 0.0) for seed in range(100))
-    assert all(is_dropped(seed, 1.0) for seed in range(100))

@@ -5,7 +5,6 @@ import math
 from studio.training.watching.recommendation import (
     Scores,
     best_by_loss,
-    best_by_subject,
     recommended,
 )
 
@@ -103,6 +102,4 @@ def test_best_by_one_measure():
         400: Scores(math.nan),
     }
     assert best_by_loss(scores) == 200
-    assert best_by_subject(scores) == 300
     assert best_by_loss({}) is None
-    assert best_by_subject({100: Scores()}) is None
