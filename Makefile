@@ -11,7 +11,9 @@ run: $(STAMP)
 	$(BIN)/atelier serve
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n logical --maxprocesses 4 \
+		--dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -23,7 +25,8 @@ bench: $(STAMP)
 
 # Each stage goes on where it was stopped; training/embedded/README.md says what each does and takes.
 EMBEDDED := PYTHONPATH=tests $(BIN)/python -m training.embedded
-EMBEDDED_MINUTES ?= 600
+EMBEDDED_MINUTES ?= 385
+EMBEDDED_FINE_MINUTES ?= 800
 EMBEDDED_OUT ?= var/embedded/model
 
 embedded-model: $(STAMP)
@@ -32,9 +35,13 @@ embedded-model: $(STAMP)
 	$(EMBEDDED) latents
 	$(EMBEDDED) words
 	$(EMBEDDED) train long --minutes $(EMBEDDED_MINUTES)
+	$(EMBEDDED) train long --recipe fine --minutes $(EMBEDDED_FINE_MINUTES)
 	$(EMBEDDED) train cooled --after long --recipe end --cool 3000
 	$(EMBEDDED) export cooled $(EMBEDDED_OUT) --recipe end
 	$(EMBEDDED) evaluate $(EMBEDDED_OUT) --wishes final
+	$(EMBEDDED) evaluate $(EMBEDDED_OUT) --wishes things
+	$(EMBEDDED) evaluate $(EMBEDDED_OUT) --wishes styles --seeds 1
+	$(EMBEDDED) card $(EMBEDDED_OUT) --run long --run cooled
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

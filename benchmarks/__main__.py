@@ -8,11 +8,16 @@ import time
 from pathlib import Path
 
 from benchmarks import (
+    api,
+    busy,
     editing,
+    kills,
     learning,
     memory,
+    people,
     per_image,
     reading,
+    scaling,
     startup,
     switching,
     training,
@@ -30,6 +35,11 @@ _ALL = {
     "reading": reading.measure,
     "training": training.measure,
     "learning": learning.measure,
+    "api": api.measure,
+    "kills": kills.measure,
+    "busy": busy.measure,
+    "people": people.measure,
+    "scaling": scaling.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
 

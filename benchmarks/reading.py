@@ -5,7 +5,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,28 +54,35 @@ def _whole(services: Services, squad: Squad) -> list[Figure]:
     """The whole data set, in chunks that the ways of reading take in turn."""
     entry = services.readers.get("")
     plain = load_reader(entry.path)
-    rounded = services.engine.models.borrow(services.answering.spec(entry.id, Precision.INT8))
     asked = list(squad.asked())
     edges = np.linspace(0, len(asked), _CHUNKS + 1).astype(int)
-    seconds = {"plain": 0.0, "full": 0.0, "int8": 0.0}
-    texts: dict[str, dict[str, str]] = {way: {} for way in seconds}
-    margins: dict[str, dict[str, float]] = {way: {} for way in seconds}
-    # Of its own: the plain loop's padding would stay in a tokenizer that both have.
-    full = reader_of(load_reader(entry.path))
-    with rounded as loaded:
-        readers = {"full": full, "int8": reader_of(loaded)}
+    readers = {}
+    with ExitStack() as loans:
+        for precision in (Precision.FULL, Precision.BFLOAT16, Precision.INT8):
+            spec = services.answering.spec(entry.id, precision)
+            readers[precision.value] = reader_of(
+                loans.enter_context(services.engine.models.borrow(spec))
+            )
+        networks = {"plain": _torch(plain)} | _onnx(plain)
+        seconds = dict.fromkeys([*networks, *readers], 0.0)
+        texts: dict[str, dict[str, str]] = {way: {} for way in seconds}
+        margins: dict[str, dict[str, float]] = {way: {} for way in seconds}
         for number, (first, last) in enumerate(pairwise(edges)):
             chunk = asked[first:last]
             ways = list(seconds)
-            for way in ways[number % 3 :] + ways[: number % 3]:
+            turned = number % len(ways)
+            for way in ways[turned:] + ways[:turned]:
                 began = time.perf_counter()
-                found = _plain(plain, chunk) if way == "plain" else _ours(readers[way], chunk)
+                if way in networks:
+                    found = _plain(plain, networks[way], chunk)
+                else:
+                    found = _ours(readers[way], chunk)
                 seconds[way] += time.perf_counter() - began
                 texts[way] |= {key: text for key, (text, _) in found.items()}
                 margins[way] |= {key: margin for key, (_, margin) in found.items()}
             rate = {way: round(float(last / spent), 1) for way, spent in seconds.items()}
             print(f"  {last:,} of {len(asked):,} questions, a second: {rate}", flush=True)
-    sure = full.answerability
+    sure = readers["full"].answerability
     made = {
         way: scores(
             squad,
@@ -89,14 +97,15 @@ def _whole(services: Services, squad: Squad) -> list[Figure]:
 
 
 def _figures(seconds: dict[str, float], made: dict[str, Scores]) -> list[Figure]:
+    others = [way for way in seconds if way != "plain"]
     found = [
         Figure(f"reader {way}, times a plain loop's speed", seconds["plain"] / seconds[way], "x")
-        for way in ("full", "int8")
+        for way in others
     ]
     for way, scored in made.items():
         found.append(Figure(f"EM of {way}", scored.all.exact, "%"))
         found.append(Figure(f"F1 of {way}", scored.all.f1, "%"))
-    for way in ("full", "int8"):
+    for way in others:
         for name in ("exact", "f1"):
             off = abs(getattr(made[way].all, name) - getattr(made["plain"].all, name))
             found.append(Figure(f"{way}: {name} off the plain loop's", off, "points", 0.1))
@@ -111,10 +120,60 @@ def _ours(reader: Reader, asked: Sequence[Asked]) -> dict[str, tuple[str, float]
     }
 
 
-def _plain(loaded: LoadedReader, asked: Sequence[Asked]) -> dict[str, tuple[str, float]]:
-    """What people write: fixed batches padded to one length, then 20 starts by 20 ends."""
+_Network = Callable[[dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray]]
+"""From a batch to the scores of all starts and all ends."""
+
+
+def _torch(loaded: LoadedReader) -> _Network:
     import torch
 
+    def run(inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        with torch.no_grad():
+            made = loaded.network(**{name: torch.tensor(each) for name, each in inputs.items()})
+        return made.start_logits.numpy(), made.end_logits.numpy()
+
+    return run
+
+
+def _onnx(loaded: LoadedReader) -> dict[str, _Network]:
+    """The same network in ONNX Runtime with weights of 8 bits, where that is installed."""
+    import torch
+
+    try:
+        import onnxruntime
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError:
+        print("  onnx and onnxruntime are not installed: they are not measured")
+        return {}
+    names = loaded.tokenizer.model_input_names
+    example = tuple(torch.ones((2, 16), dtype=torch.long) for _ in names)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, rounded = Path(folder) / "plain.onnx", Path(folder) / "rounded.onnx"
+        torch.onnx.export(
+            loaded.network,
+            kwargs=dict(zip(names, example, strict=True)),
+            f=str(plain),
+            input_names=names,
+            output_names=["start", "end"],
+            dynamic_axes={name: {0: "batch", 1: "length"} for name in [*names, "start", "end"]},
+            dynamo=False,
+        )
+        quantize_dynamic(plain, rounded, per_channel=True, weight_type=QuantType.QInt8)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(rounded.read_bytes(), options)
+
+    def run(inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        start, end = session.run(["start", "end"], inputs)
+        return start, end
+
+    return {"ONNX Runtime int8": run}
+
+
+def _plain(
+    loaded: LoadedReader, network: _Network, asked: Sequence[Asked]
+) -> dict[str, tuple[str, float]]:
+    """What people write: fixed batches padded to one length, then 20 starts by 20 ends."""
     made = loaded.tokenizer(
         [each.question.text.lstrip() for each in asked],
         [each.context for each in asked],
@@ -129,13 +188,12 @@ def _plain(loaded: LoadedReader, asked: Sequence[Asked]) -> dict[str, tuple[str,
     starts, ends = [], []
     for first in range(0, count, _BATCH):
         inputs = {
-            name: torch.tensor(made[name][first : first + _BATCH])
+            name: np.array(made[name][first : first + _BATCH], dtype=np.int64)
             for name in loaded.tokenizer.model_input_names
         }
-        with torch.no_grad():
-            output = loaded.network(**inputs)
-        starts.append(output.start_logits.numpy())
-        ends.append(output.end_logits.numpy())
+        start, end = network(inputs)
+        starts.append(start)
+        ends.append(end)
     start, end = np.concatenate(starts), np.concatenate(ends)
     windows: dict[int, list[int]] = {}
     for window, owner in enumerate(made["overflow_to_sample_mapping"]):

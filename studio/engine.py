@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, cast
 
-from studio.context import Context
+from studio.context import Context, ModelSpec
 from studio.errors import AtelierError
 from studio.models.broker import Broker
 from studio.models.captioners import CAPTIONER, CaptionerLoader, CaptionerShelf
@@ -27,8 +27,8 @@ from studio.models.devices import (
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.journal import Journal
 from studio.models.manager import ModelManager
-from studio.models.readers import INT8, ReaderLoader, ReaderShelf
 from studio.models.readers import KINDS as READER_KINDS
+from studio.models.readers import ReaderLoader, ReaderShelf
 from studio.models.speeds import Speeds
 from studio.models.speedups import LOADERS, QUANTISED
 from studio.models.upscalers import UpscalerLoader, UpscalerShelf
@@ -43,6 +43,8 @@ from studio.settings import Settings
 from studio.store.inputs import InputStore
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from studio.diffusion.editing.edit import Editing
     from studio.diffusion.generate import Generation
     from studio.diffusion.timing import Timing
@@ -81,10 +83,7 @@ class Engine:
             }
             | {"upscaler": UpscalerLoader(shelf, self.device)}
             | {CAPTIONER: CaptionerLoader(captioners, self.device)}
-            | {
-                kind: ReaderLoader(readers, self.device, quantised=kind == INT8)
-                for kind in READER_KINDS
-            },
+            | {kind: ReaderLoader(readers, self.device, kind) for kind in READER_KINDS},
             budget=self.budget,
             release=self.release,
             free=self.free,
@@ -111,6 +110,24 @@ class Engine:
         """The device if it has been found already; never waits."""
         return self._device
 
+    @property
+    def is_up(self) -> bool:
+        """Whether jobs can be begun: here nothing has to come up first."""
+        return True
+
+    @property
+    def restarts(self) -> int:
+        """How often its process was begun again: here it is the server's own."""
+        return 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it cannot come up."""
+        return False
+
+    def stop(self) -> None:
+        """End with the server: here nothing has to be ended."""
+
     def memory(self) -> Memory:
         """What the device's memory holds."""
         return memory(self.device())
@@ -132,6 +149,10 @@ class Engine:
         """The work function of generation jobs."""
         self._workers()[0](cast(GenerationRequest, request), context)
 
+    def paint(self, request: Request, context: Context) -> None:
+        """Make pictures that the context keeps instead of the table of outputs."""
+        self.generate(request, context)
+
     def edit(self, request: Request, context: Context) -> None:
         """The work function of edit jobs."""
         self._workers()[1](cast(EditRequest, request), context)
@@ -143,6 +164,11 @@ class Engine:
     def time(self, request: Request, context: Context) -> None:
         """The work function of timing jobs."""
         self._workers()[3](cast(TimingRequest, request), context)
+
+    def caption(self, captioner: str, image: "Image") -> str:
+        """What a picture shows, in the words of a captioner that is installed."""
+        with self.models.borrow(ModelSpec(CAPTIONER, captioner)) as model:
+            return str(model.caption([image])[0])
 
     def warm_up(self) -> None:
         """Import what the first job needs, so that it need not wait for it."""

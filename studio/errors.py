@@ -24,6 +24,18 @@ class RequestError(AtelierError):
         self.field = field
 
 
+class QueueFull(RequestError):
+    """As many jobs wait as may."""
+
+
+class QuotaUsed(QueueFull):
+    """A person has used up what they may have; seconds: until there is room again, 0 if unknown."""
+
+    def __init__(self, message: str, seconds: float = 0.0):
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class PromptError(RequestError):
     """A prompt cannot be encoded."""
 
@@ -68,6 +80,10 @@ class NotFound(AtelierError):
     """An id names nothing that is there."""
 
 
+class Forbidden(AtelierError):
+    """What somebody may see, but may not do or have done by their role."""
+
+
 class Cancelled(AtelierError):
     """The person who asked for a job has taken it back."""
 
@@ -77,6 +93,25 @@ class Cancelled(AtelierError):
 
 class ServerEnds(Cancelled):
     """The server ends, which is nobody's wish to stop the job."""
+
+
+class DeviceLost(AtelierError):
+    """The process of a device has died, or was ended because it showed no sign of life.
+
+    to_blame: whether the job that is told so may have been the reason.
+    """
+
+    def __init__(self, message: str, *, to_blame: bool = True):
+        super().__init__(message)
+        self.to_blame = to_blame
+
+
+def unexpected(error: BaseException) -> str:
+    """The sentence for a fault in a job that nobody has foreseen."""
+    return (
+        f"An unexpected fault stopped the job ({type(error).__name__}: {first_words(error)}); "
+        "the log has the details."
+    )
 
 
 def from_os_error(error: OSError, doing: str) -> StorageError:
@@ -98,3 +133,12 @@ def from_os_error(error: OSError, doing: str) -> StorageError:
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return StorageError(f"Could not {doing}: {reason}.")
+
+
+def first_words(error: BaseException, most: int = 200) -> str:
+    """What a foreign error says, in at most so many characters; its class's name if nothing.
+
+    Where its first line is a heading, as torch's are, the second one belongs to it.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:most]

@@ -42,10 +42,11 @@ class _Event(BaseModel):
 
 
 class Queued(_Event):
-    """The job waits; position 1 is next to run."""
+    """The job waits; position 1 is next to run. seconds: until it should begin, as things stand."""
 
     type: Literal["queued"] = "queued"
     position: int
+    seconds: float | None = None
 
 
 class Waiting(_Event):

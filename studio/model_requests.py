@@ -1,4 +1,4 @@
-"""What can be asked for in new models: merged, extracted or with LoRAs baked in.
+"""What can be asked for in new models: merged, extracted, with LoRAs baked in or of another rank.
 
 As in `requests`, a limit stands on its field and nowhere else.
 """
@@ -6,7 +6,7 @@ As in `requests`, a limit stands on its field and nowhere else.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from studio.requests import Request
 
@@ -28,11 +28,27 @@ class StoredAs(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class RankMethod(StrEnum):
+    """How a layer's own rank is found, up to the one that is asked for; as kohya's script names it.
+
+    FIXED: it is that one. FROBENIUS: the fewest singular values whose squares are a share squared
+    of all squares. CUMULATIVE: the fewest whose sum is a share of all. RATIO: those above the
+    largest divided by a number.
+    """
+
+    FIXED = "fixed"
+    FROBENIUS = "sv_fro"
+    CUMULATIVE = "sv_cumulative"
+    RATIO = "sv_ratio"
+
+
 ResultName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"^\w(?:[\w.+ -]*[\w+-])?$")
 ]
 """What a new model is called: a plain file name without an ending."""
 ModelId = Annotated[str, Field(min_length=1, max_length=200)]
+LoraName = Annotated[str, Field(min_length=1, max_length=200)]
+LoraRank = Annotated[int, Field(ge=1, le=4096)]
 
 
 class NewModelRequest(Request):
@@ -93,9 +109,7 @@ class BakeRequest(NewModelRequest):
 
     kind: Literal["bake"] = "bake"
     model: ModelId
-    loras: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
-        min_length=1, max_length=16
-    )
+    loras: tuple[LoraName, ...] = Field(min_length=1, max_length=16)
     strengths: tuple[Annotated[float, Field(ge=-10, le=10)], ...] = Field((), max_length=16)
     stored: StoredAs = StoredAs.SAME
 
@@ -121,3 +135,29 @@ class BakeRequest(NewModelRequest):
         """Each LoRA's name with its strength."""
         given = self.strengths or (1.0,)
         return tuple(zip(self.loras, given * (len(self.loras) // len(given)), strict=True))
+
+
+class ResizeRequest(NewModelRequest):
+    """A LoRA of another rank, whose products are nearest to those of the one that is here.
+
+    rank: of each layer's two matrices, at most; none gets a higher one than it has. conv_rank: the
+    same for convolutions, None for `rank`. share: of `method`; more than 1 for RATIO.
+    """
+
+    kind: Literal["resize"] = "resize"
+    lora: LoraName
+    rank: LoraRank = 16
+    conv_rank: LoraRank | None = None
+    method: RankMethod = RankMethod.FIXED
+    share: float = Field(0.9, gt=0, le=10_000, validate_default=True)
+    stored: StoredAs = StoredAs.SAME
+
+    @field_validator("share")
+    @classmethod
+    def _of_its_method(cls, value: float, info: ValidationInfo) -> float:
+        method = info.data.get("method", RankMethod.FIXED)
+        if method is RankMethod.RATIO and value <= 1:
+            raise ValueError(f"must be more than 1 for sv_ratio, but is {value:g}")
+        if method in (RankMethod.FROBENIUS, RankMethod.CUMULATIVE) and value > 1:
+            raise ValueError(f"must be at most 1 for {method.value}, but is {value:g}")
+        return value

@@ -352,6 +352,12 @@ def validated(kind: type[Request], fields: dict[str, Any]) -> Any:
         raise RequestError(_sentence(kind, name, first), field=name) from None
 
 
+def inputs_of(request: Request) -> tuple[str, ...]:
+    """Hashes of the inputs that a request names."""
+    named = (getattr(request, name, "") for name in ("source", "mask"))
+    return tuple(filter(None, named))
+
+
 def label(field: str) -> str:
     """A request field's name as people read it: `cfg_scale` is "CFG scale"."""
     words = field.replace("_", " ")

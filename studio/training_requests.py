@@ -116,14 +116,21 @@ class Prior(Request):
     """What keeps a model from forgetting the class of its subject (Ruiz et al. 2022, section 4.2).
 
     preservation: learn from pictures of the class beside those of the subject, which the model
-    itself has made of class_prompt. class_pictures: how many, None for a number by the subject's.
-    prior_weight: how much their loss counts.
+    itself has made of class_prompt; several lines of it are a prompt each, and take turns.
+    class_pictures: how many, None for a number by the subject's. prior_weight: how much their loss
+    counts.
     """
 
     preservation: bool = False
     class_prompt: Prompt = ""
     class_pictures: int | None = Field(None, ge=1, le=2000)
     prior_weight: float = Field(1.0, ge=0, le=100)
+
+    @property
+    def class_prompts(self) -> tuple[str, ...]:
+        """The lines of class_prompt; the picture of number n is of the one of n by their count."""
+        lines = (line.strip() for line in self.class_prompt.splitlines())
+        return tuple(line for line in lines if line)
 
 
 class Shape(Request):
@@ -284,3 +291,54 @@ class CaptionRequest(Request):
         if "{}" not in value:
             raise ValueError(f"{value[:60]!r} has no {{}} for the model's words; put one in")
         return value
+
+
+class FetchPicturesRequest(Request):
+    """A data set of the Hugging Face hub to be made a picture set.
+
+    repo: as in "owner/name". name: of the set, "" for that of the repository. image, text: columns
+    with pictures and captions, "" for those that are found. most: pictures.
+    """
+
+    kind: Literal["fetch-pictures"] = "fetch-pictures"
+    repo: str = Field(max_length=200, pattern=r"^\w[\w.-]*/\w[\w.-]*$")
+    name: SetName | Literal[""] = ""
+    image: str = Field("", max_length=100)
+    text: str = Field("", max_length=100)
+    split: str = Field("train", min_length=1, max_length=100)
+    most: int = Field(1000, ge=1, le=10_000)
+
+
+GRID_MOST = 300
+"""Pictures of a grid."""
+
+
+class GridRequest(Request):
+    """Pictures of checkpoints by strengths for some prompts, all from one seed.
+
+    run: name of a run that makes a LoRA. checkpoints: by their steps; without any, some of all.
+    strengths: of the LoRA, 1 as it was trained. prompts: without any, those of the run's samples.
+    """
+
+    kind: Literal["train-grid"] = "train-grid"
+    run: str = Field(min_length=1, max_length=255)
+    checkpoints: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = Field((), max_length=50)
+    strengths: tuple[Annotated[float, Field(ge=-4, le=4)], ...] = Field(
+        (0.6, 0.8, 1.0), min_length=1, max_length=20
+    )
+    prompts: tuple[Prompt, ...] = Field((), max_length=16)
+    seed: int = Field(1, ge=0, le=2**32 - 1)
+
+    @property
+    def count(self) -> int:
+        """Of the pictures."""
+        return len(set(self.checkpoints)) * len(set(self.strengths)) * len(set(self.prompts))
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> "GridRequest":
+        if self.count > GRID_MOST:
+            raise ValueError(
+                f"The grid has {self.count} pictures, but {GRID_MOST} are the most; leave out some "
+                "checkpoints, strengths or prompts"
+            )
+        return self

@@ -12,7 +12,7 @@ from studio.diffusion.networks_called import with_lora
 from studio.models.drawers import PICKLES
 from studio.models.library import READER, Item
 from studio.services import Services
-from tabs.blocks import fetch, header, merge
+from tabs.blocks import fetch, header, merge, sharing
 from tabs.blocks.maker import QUIET, in_words
 from tabs.theme import script
 
@@ -69,6 +69,7 @@ class ModelsView:
     trash: gr.Button
     take_back: gr.Button
     delete: gr.Button
+    sharing: sharing.Sharing
     about: gr.Group
     notes: gr.Textbox
     triggers: gr.Textbox
@@ -98,10 +99,18 @@ def build() -> ModelsView:
                 load = gr.Button("Load", size="sm", min_width=90, elem_id="at-model-load")
                 unload = gr.Button("Unload", size="sm", min_width=90, elem_id="at-model-unload")
                 convert = gr.Button(
-                    "Convert to .safetensors", size="sm", min_width=180, elem_id="at-model-convert"
+                    "Convert to .safetensors",
+                    size="sm",
+                    min_width=180,
+                    elem_id="at-model-convert",
+                    elem_classes=sharing.ADMINISTRATORS,
                 )
                 standard = gr.Button(
-                    "Make default", size="sm", min_width=110, elem_id="at-model-default"
+                    "Make default",
+                    size="sm",
+                    min_width=110,
+                    elem_id="at-model-default",
+                    elem_classes=sharing.ADMINISTRATORS,
                 )
                 check = gr.Button("Check", size="sm", min_width=90, elem_id="at-model-check")
                 trash = gr.Button(
@@ -111,6 +120,7 @@ def build() -> ModelsView:
             delete = gr.Button(
                 "Delete for good", visible=False, variant="stop", elem_id="at-model-delete"
             )
+            shared = sharing.build("at-model")
             with gr.Group(visible=False) as about:
                 triggers = gr.Textbox(label="Trigger words", elem_id="at-model-triggers")
                 notes = gr.Textbox(label="Notes", lines=4, elem_id="at-model-notes")
@@ -133,6 +143,7 @@ def build() -> ModelsView:
         trash=trash,
         take_back=take_back,
         delete=delete,
+        sharing=shared,
         about=about,
         notes=notes,
         triggers=triggers,
@@ -268,7 +279,8 @@ class Handlers:
         return gr.Dropdown(header.choices(self._services))
 
     def _row(self, item: Item) -> dict[str, Any]:
-        default = self._services.catalogue.default or self._services.catalogue.entries()[0].id
+        shown = self._services.catalogue.entries()
+        default = self._services.catalogue.default or (shown[0].id if shown else "")
         return {
             "kind": item.kind,
             "id": item.id,
@@ -369,6 +381,14 @@ def wire(view: ModelsView, services: Services, tab: gr.Tab, model: gr.Dropdown) 
         button.click(
             handler, [view.picked], shown, concurrency_limit=None, api_visibility="private"
         ).then(*again, **QUIET).then(handlers.models, None, [model], **QUIET)
+    rests = sharing.Controls(
+        own=[view.trash, view.keep, view.notes, view.triggers],
+        members=[view.load, view.unload],
+        administrators=[view.convert, view.standard],
+    )
+    sharing.wire(view.sharing, services, view.picked, controls=rests)
+    offered = sharing.Controls(members=[view.merge.start], administrators=[view.fetch.start])
+    sharing.offer(offered, services, tab)
     fetch.wire(view.fetch, services, tab, again)
     merge.wire(view.merge, services, tab, again, (handlers.models, None, [model]))
     view.keep.click(handlers.keep, [view.picked, view.notes, view.triggers], shown, **QUIET)

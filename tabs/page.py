@@ -1,34 +1,45 @@
 """The whole page: header, tabs, and the web application that serves them."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-# Gradio would otherwise ask other hosts, and sum up its own statistics after every event.
+# Gradio would otherwise ask other hosts, sum up its own statistics after every event, and keep
+# those of ten thousand events.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # it can neither tell how far a download is nor stop
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
 
 import gradio as gr
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from gradio.routes import App
 
 from studio import __version__
-from studio.api import inputs, outputs, reader_files, status, training_files
+from studio.api import admin, doors, inputs, outputs, reader_files, status, training_files
+from studio.api.sdapi import routes as sdapi
+from studio.api.v1 import routes as v1
 from studio.models.library import READER
+from studio.password import has_accounts
+from studio.people import HOME, acting_as
 from studio.services import Services
-from tabs import edit, endpoints, extras, gallery, generate, models, reader, train
-from tabs.blocks import header
+from tabs import edit, endpoints, extras, gallery, generate, models, reader, taking, train
+from tabs.asking import Page
+from tabs.belongings import Belonging
+from tabs.blocks import header, sharing
 from tabs.blocks.maker import QUIET
 from tabs.blocks.train.following import FollowHandlers
-from tabs.theme import ICON, VENDOR, css, script, theme
+from tabs.blocks.train.gridding import chosen as chosen_cell
+from tabs.endpoints.opening import check_mcp, check_served
+from tabs.theme import ICON, VENDOR, css, head, script, theme
 
 
-def build_page(services: Services) -> gr.Blocks:
+def build_page(services: Services) -> Page:
     """All components first, then all wiring."""
-    with gr.Blocks(title="Atelier", analytics_enabled=False, fill_width=True) as page:
+    with Page(title="Atelier", analytics_enabled=False, fill_width=True) as page:
         top = header.build(services)
         with gr.Tabs(elem_id="at-tabs") as tabs:
             with gr.Tab("Generate", id="generate"):
@@ -39,7 +50,8 @@ def build_page(services: Services) -> gr.Blocks:
                 extras_view = extras.build(services, top.model)
             with gr.Tab("Train", id="train") as train_tab:
                 train_view = train.build(services)
-            with gr.Tab("Reader", id="reader") as reader_tab:
+            everybody = acting_as(header.for_whom(services))
+            with gr.Tab("Reader", id="reader") as reader_tab, everybody:
                 reader_view = reader.build(services)
             with gr.Tab("Gallery", id="gallery") as gallery_tab:
                 gallery_view = gallery.build()
@@ -54,7 +66,15 @@ def build_page(services: Services) -> gr.Blocks:
         training = train.wire(train_view, services, train_tab)
         reader.wire(reader_view, services, reader_tab)
         gallery.wire(gallery_view, services, gallery_tab)
+        header.wire(services, page, top.model, train_view.launcher.form.fields["model"])
         keeping = models.wire(models_view, services, models_tab, top.model)
+
+        begin = [
+            *(each.prompts.run for each in (generate_view, edit_view, extras_view)),
+            *(train_view.launcher.start, reader_view.ask.ask),
+            *(reader_view.tuning.start, reader_view.benchmark.score),
+        ]
+        sharing.rest_for_viewers(begin, services, page)
 
         words = generate_view.prompts
         in_generate = [*generate_view.form.outputs, generate_view.size.presets, words.examples]
@@ -107,8 +127,10 @@ def _wire_trained(
 ) -> None:
     """One press takes what a run has made to the Generate tab."""
 
-    def to_use_trained(subject: str, model: str, prompt: str, step: int | None) -> list[object]:
-        chosen, text = training.use(subject, model, prompt, step)
+    def to_use_trained(
+        subject: str, model: str, prompt: str, step: int | None, strength: float = 1.0
+    ) -> list[object]:
+        chosen, text = training.use(subject, model, prompt, step, strength)
         if chosen:
             given = {"prompt": text} if text else {}
             used = making.choose_model(chosen, model=chosen, **given)
@@ -116,20 +138,45 @@ def _wire_trained(
             used = making.use("", text)
         return [*used, gr.Tabs(selected="generate")]
 
-    view.launcher.use.click(
-        to_use_trained,
-        [view.launcher.subject, model, prompt, view.launcher.step],
-        filled,
-        **QUIET,
-    ).success(None, None, None, js="() => window.scrollTo({ top: 0 })")
+    def to_use_cell(subject: str, model: str, prompt: str, event: gr.EventData) -> list[object]:
+        cell = chosen_cell(event)
+        return to_use_trained(subject, model, prompt, *cell) if cell else [gr.skip()] * len(filled)
+
+    subject, up = view.launcher.subject, "() => window.scrollTo({ top: 0 })"
+    used = view.launcher.use.click(
+        to_use_trained, [subject, model, prompt, view.launcher.step], filled, **QUIET
+    )
+    of_cell = view.launcher.grid.shown.act(to_use_cell, [subject, model, prompt], filled, **QUIET)
+    for each in (used, of_cell):
+        each.success(None, None, None, js=up)
+
+
+@contextmanager
+def _without_own_app() -> Iterator[None]:
+    """Keep Gradio from making applications of a page that is not complete, to throw them away.
+
+    It makes one when a page is begun and one when it is built, each with all its routes, which is a
+    fifth of the work until the page is there; `queue` and mounting make those that are used.
+    """
+    own = App.create_app
+    App.create_app = staticmethod(lambda *_, **__: None)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(own)  # type: ignore[method-assign]
 
 
 def build_app(services: Services) -> FastAPI:
-    """The web application; its start takes up the queue and warms up."""
+    """The web application; its start takes up the queue and warms up.
+
+    SettingsError when it is to serve MCP clients and cannot.
+    """
+    check_mcp(services.settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        services.start()
+        with acting_as(HOME, ""):
+            services.start()
         yield
 
     # Without FastAPI's own pages of documentation: they load their scripts from another host.
@@ -141,13 +188,20 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(reader_files.build_router(services))
     app.include_router(status.build_router(services))
     app.include_router(training_files.build_router(services))
+    app.include_router(sdapi.build_router(services))
+    app.include_router(v1.build_router(services))
+    app.include_router(admin.build_router(services))
+    with _without_own_app():
+        page = build_page(services)
+    if has_accounts(services.settings):
+        app.add_middleware(Belonging, belongings=page.belongings)
+    doors.close(app, services)
     app.mount("/vendor", StaticFiles(directory=VENDOR), name="vendor")
-    page = build_page(services)
     # Only after its own launch(), which a mounted page never has, does Gradio check that a file
     # which a client names by a path was uploaded here.
     page.has_launched = True
     page.queue(default_concurrency_limit=None, api_open=False)
-    return gr.mount_gradio_app(
+    mounted = gr.mount_gradio_app(
         app,
         page,
         path="/",
@@ -156,12 +210,16 @@ def build_app(services: Services) -> FastAPI:
         run_history=False,
         ssr_mode=False,
         pwa=False,
-        mcp_server=False,
+        mcp_server=services.settings.mcp,
         enable_monitoring=False,
         show_error=True,
         max_file_size=services.settings.max_upload or None,
         favicon_path=str(ICON),
+        head=head(),
         theme=theme(),
         css=css(),
         js=script("page"),
     )
+    check_served(page)
+    taking.bound(mounted)
+    return mounted

@@ -1,5 +1,6 @@
 """The page's look: a Gradio theme of system fonts and calm colours, and the files beside it."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import gradio as gr
@@ -24,6 +25,12 @@ def script(name: str) -> str:
 def icon() -> str:
     """The studio's mark as inline SVG."""
     return ICON.read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """What stands in the head of the page: the mark, for Gradio names none below a root path."""
+    mark = b64encode(ICON.read_bytes()).decode()
+    return f'<link rel="icon" href="data:image/svg+xml;base64,{mark}">'
 
 
 def theme() -> gr.themes.Base:

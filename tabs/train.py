@@ -1,18 +1,23 @@
 """The Train tab: models taught a subject or a style, their pictures, and the runs that do it."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from studio.services import Services
+from studio.store.belongings import Sort
+from tabs.blocks import sharing
 from tabs.blocks.maker import QUIET
 from tabs.blocks.train import launcher, runs, sets
 from tabs.blocks.train.captioning import CaptionHandlers
 from tabs.blocks.train.editing import SetHandlers
 from tabs.blocks.train.following import FollowHandlers
+from tabs.blocks.train.gridding import GridHandlers
 from tabs.blocks.train.launcher import Launcher
 from tabs.blocks.train.launching import LaunchHandlers
+from tabs.events import apart
 
 _LATEST: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
 _RESULT = """() => document.querySelector("#at-train-tabs .at-result")
@@ -61,33 +66,33 @@ def _wire_launcher(
     controls = view.form.fields
     asked: set[Any] = {*view.form.inputs, view.preset, view.report}
     of_set = [controls["pictures"], view.strip, view.drop, controls["name"], *view.open]
-    word = [controls["trigger"], controls["prompt"], view.verdict, view.words]
+    word = [controls["trigger"], controls["prompt"], *view.judged]
     follows: dict[str, Any] = {"inputs": [view.subject], "outputs": view.followed, **_LATEST}
-    everything = list(
-        dict.fromkeys([*of_set, controls["model"], *view.by_method, view.verdict, view.words])
-    )
-    opened = [each.select for each in opening]
-    gr.on(opened, handlers.lists, asked, everything, **_LATEST)
-    gr.on(opened, following.follow, **follows)
+    everything = list(dict.fromkeys([*of_set, controls["model"], *view.by_method, *view.judged]))
+    opened = apart(partial(gr.on, [each.select for each in opening]))
+    opened.then(handlers.lists, asked, everything, **_LATEST)
+    opened.then(following.follow, **follows)
     by_method = list(dict.fromkeys(view.by_method))
     for changed in (
-        *(controls[name].input for name in ("method", "whole", "text_encoder")),
+        *(controls[name].input for name in ("method", "whole", "text_encoder", "preservation")),
         controls["conv_rank"].release,
     ):
         changed(handlers.choose_method, asked, by_method, **_LATEST)
-    controls["model"].input(
-        handlers.choose_model, asked, [*by_method, view.verdict, view.words], **_LATEST
-    )
+    controls["model"].input(handlers.choose_model, asked, [*by_method, *view.judged], **_LATEST)
     view.drop.dropped(handlers.drop, asked, of_set, **QUIET)
     controls["pictures"].input(handlers.choose_set, asked, of_set, **_LATEST)
     for name in ("batch_size", "held_out", "steps", "rank", "optimiser", "class_prompt"):
         controls[name].change(handlers.follows, asked, view.open, **_LATEST)
-    controls["trigger"].change(handlers.judge, asked, [view.verdict, view.words], **_LATEST)
+    controls["trigger"].change(handlers.judge, asked, view.judged, **_LATEST)
+    controls["prompt"].change(handlers.judge, asked, view.judged, **_LATEST)
     view.words.choose(handlers.choose_word, asked, word, **QUIET)
+    of_template = [controls[name] for name in ("prompt", "class_prompt", "trigger")]
+    view.templates.choose(handlers.choose_template, asked, of_template, **QUIET)
     view.preset.input(
         handlers.choose_preset, asked, [view.preset, *view.form.outputs], **QUIET
     ).then(handlers.choose_method, asked, by_method, **QUIET)
     _wire_presses(view, handlers, following, asked, follows)
+    _wire_grid(view, services)
     _wire_file(view, handlers, asked, by_method)
     return following
 
@@ -120,10 +125,30 @@ def _wire_presses(
     )
 
 
+def _wire_grid(view: Launcher, services: Services) -> None:
+    panel, subject = view.grid, view.subject
+    handlers = GridHandlers(services, panel)
+    follows: dict[str, Any] = {
+        "inputs": [subject],
+        "outputs": [panel.progress, panel.stop, panel.shown],
+        **_LATEST,
+    }
+
+    def paint(values: Any) -> None:
+        handlers.paint(values[subject], values)
+
+    gr.on([panel.panel.expand, subject.change], handlers.fill, [subject], panel.of_run, **_LATEST)
+    apart(panel.panel.expand).then(handlers.follow, **follows)
+    panel.paint.click(paint, {*panel.asked, subject}, None, **QUIET).success(
+        handlers.follow, **follows
+    )
+    panel.stop.click(handlers.stop, None, None, **QUIET)
+
+
 def _wire_file(
     view: Launcher, handlers: LaunchHandlers, asked: set[Any], by_method: list[Any]
 ) -> None:
-    fit = (handlers.choose_model, asked, [*by_method, view.verdict, view.words])
+    fit = (handlers.choose_model, asked, [*by_method, *view.judged])
     view.write.click(handlers.write, asked, [view.toml], **QUIET)
     view.read.click(handlers.read, [view.toml], view.form.outputs, **QUIET).success(*fit, **QUIET)
     view.toml_file.upload(
@@ -135,6 +160,8 @@ def _wire_sets(view: TrainView, services: Services) -> None:
     panel, model = view.sets, view.launcher.form.fields["model"]
     handlers = SetHandlers(services, panel)
     asked = panel.asked
+    own = sharing.Controls(own=panel.changing, members=[panel.make, panel.fetch])
+    sharing.wire(panel.sharing, services, panel.name, Sort.PICTURES, own)
     view.sets_tab.select(handlers.lists, asked, panel.chosen, **_LATEST)
     panel.name.input(handlers.choose, asked, panel.chosen, **_LATEST)
     panel.drop.dropped(handlers.drop, asked, panel.chosen, **QUIET)
@@ -190,10 +217,13 @@ def _wire_captions(
 ) -> None:
     captions = CaptionHandlers(services, panel)
     follows: dict[str, Any] = {"outputs": [panel.progress, panel.stop], **_LATEST}
-    tab.select(captions.follow, None, **follows)
+    apart(tab.select).then(captions.follow, None, **follows)
     panel.caption.click(captions.start, panel.asked, None, **QUIET).success(
         captions.follow, None, **follows
     ).then(handlers.search, panel.asked, panel.page, **QUIET)
+    panel.fetch.click(captions.fetch, panel.asked, None, **QUIET).success(
+        captions.follow, None, **follows
+    ).then(handlers.lists, panel.asked, panel.chosen, **QUIET)
     panel.stop.click(captions.stop, None, None, **QUIET)
 
 

@@ -1,10 +1,12 @@
 """What all tests share: a fresh data folder each, the embedded model, and a quiet environment."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres import PostgresServer, programs
 
 from studio.models.catalogue import Catalogue
 from studio.services import Services, build_services
@@ -24,7 +26,9 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings on a fresh data folder, with a number format that does not depend on the CPU."""
-    return Settings(data_dir=tmp_path / "data", device="cpu", dtype="float32")
+    return Settings(
+        data_dir=tmp_path / "data", device="cpu", dtype="float32", allowed_hosts="testserver"
+    )
 
 
 @pytest.fixture
@@ -50,3 +54,27 @@ def squad_files() -> Path:
             pytest.fail(f"The SQuAD files must be in {folder}.")
         pytest.skip(f"The SQuAD files are not in {folder}.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, for who has its programs."""
+    binaries = programs()
+    if binaries is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL's programs must be here (Debian's package postgresql).")
+        pytest.skip("PostgreSQL's programs are not here (Debian's package postgresql).")
+    # Not among pytest's folders, which each run of it closes to the server's own user again.
+    with tempfile.TemporaryDirectory(prefix="atelier-postgres-") as folder:
+        server = PostgresServer(Path(folder), binaries).make()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """ "" for SQLite, and the URL of a fresh PostgreSQL database: what asks for it runs on both."""
+    if request.param == "sqlite":
+        return ""
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.database(request.node.name)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from studio.context import Signal
 from studio.events import Event, Notice, Progress
-from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
+from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest, ResizeRequest
 from studio.models.merging.workshop import Workshop
 from studio.requests import validated
 
@@ -75,6 +75,12 @@ class Bench:
         listener = listener or Listener()
         request = self.workshop.resolve_bake(validated(BakeRequest, {"name": "new", **fields}))
         self.workshop.bake(request, listener)
+        return listener
+
+    def resize(self, listener: Listener | None = None, **fields: Any) -> Listener:
+        listener = listener or Listener()
+        request = self.workshop.resolve_resize(validated(ResizeRequest, {"name": "new", **fields}))
+        self.workshop.resize(request, listener)
         return listener
 
     def place(self, name: str) -> Path:

@@ -9,8 +9,17 @@ from fastapi.routing import APIRoute
 from typer.main import get_command
 
 from studio import cli
-from studio.api import inputs, outputs, reader_files, status, training_files
+from studio.api import account, admin, inputs, login, outputs, reader_files, status, training_files
+from studio.api.gate import Gate
+from studio.api.sdapi import answers, fields, options
+from studio.api.sdapi import routes as sdapi
+from studio.api.v1 import routes as v1
+from studio.api.v1.asked import KINDS
+from studio.api.v1.door import Problem
+from studio.api.v1.jobs import JobInfo
+from studio.api.v1.models import State
 from studio.diffusion.samplers import SAMPLERS
+from studio.events import FINAL, TRANSIENT
 from studio.requests import Sampler, Schedule
 from studio.settings import Settings
 from tabs.page import build_page
@@ -83,12 +92,15 @@ def test_every_command_and_option_is_told_of(name):
 
 def test_every_route_of_ours_is_told_of(services):
     told = re.findall(r"`(GET|POST|PUT|DELETE) (/[^`]*)`", doc("api"))
+    routers = [
+        api.build_router(services)
+        for api in (admin, inputs, outputs, reader_files, status, training_files, sdapi, v1)
+    ]
+    gate = Gate(services.accounts, "a cookie")
+    routers += [login.build_router(gate), account.build_router(gate)]
     ours = [
         (method, route.path)
-        for router in (
-            api.build_router(services)
-            for api in (inputs, outputs, reader_files, status, training_files)
-        )
+        for router in routers
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods
@@ -100,6 +112,32 @@ def test_every_field_of_the_answers_is_told_of():
     for model in (status.StatusInfo, outputs.OutputInfo, inputs.InputInfo):
         for name in model.model_fields:
             assert f"`{name}`" in doc("api"), name
+
+
+def test_what_differs_from_automatic1111_is_told_of():
+    named = [*options.Chosen.model_fields, options.MODEL, *answers.TaskAnswer.model_fields]
+    for name in (*named, *answers.Refusal.model_fields):
+        assert f"`{name}`" in doc("api"), name
+    told = re.search(r"Refused, because .*?\n\n", doc("api"), re.DOTALL)
+    known = {*fields.TextToImage.model_fields, *fields.ImageToImage.model_fields}
+    assert told
+    assert set(re.findall(r"`(\w+)`", told[0])) <= known
+
+
+def test_what_jobs_are_and_take_is_told_of():
+    text = doc("api")
+    for name in (*KINDS, *JobInfo.model_fields, *State):
+        assert f"`{name}`" in text, name
+    assert set(Problem.model_fields) <= set(re.findall(r'"(\w+)":', text))
+    for event in FINAL + TRANSIENT:
+        assert f"`{event.model_fields['type'].default}`" in text, event
+
+
+def test_every_endpoint_and_its_parameters_are_told_of(services):
+    for name, endpoint in build_page(services).get_api_info()["named_endpoints"].items():
+        assert f"`{name}`" in doc("api"), name
+        for parameter in endpoint["parameters"]:
+            assert f"`{parameter['parameter_name']}`" in doc("api"), (name, parameter)
 
 
 def test_every_tab_has_its_page(services):

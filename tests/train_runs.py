@@ -18,10 +18,10 @@ PROGRAM = (str(STAND_IN),)
 SECONDS = 60.0
 
 
-def opened(folder: Path) -> Services:
+def opened(folder: Path, *, apart: bool = False) -> Services:
     """Services on a data folder whose runs are done by the stand-in."""
     settings = Settings(data_dir=folder, device="cpu", dtype="float32")
-    return build_services(settings, training_program=PROGRAM)
+    return build_services(settings, training_program=PROGRAM, apart=apart)
 
 
 def request(**changes: object) -> TrainRequest:

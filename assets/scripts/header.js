@@ -17,12 +17,18 @@ const show = (s) => {
     meter.firstChild.style.width = Math.round(100 * s.memory_used / s.memory_total) + "%";
     children.push(part("wide", "Memory", meter, gigabytes(s.memory_used) + " of " + gigabytes(s.memory_total) + " GB"));
   }
-  children.push(part("at-jobs", dot, bold(String(s.running)), " running, ", bold(String(s.waiting)), " waiting"));
+  const jobs = part("at-jobs", dot, bold(String(s.running)), part("running", " running"), part("waiting", ", ", bold(String(s.waiting)), " waiting"));
+  jobs.classList.toggle("queue", s.waiting > 0);
+  children.push(jobs);
   box.replaceChildren(...children);
 };
 const ask = async () => {
   if (document.hidden) return;
-  try { show(await (await fetch("status", { cache: "no-store" })).json()); } catch { show(null); }
+  try {
+    const answer = await fetch("status", { cache: "no-store" });
+    if (answer.status === 401) location.reload();   // the session is over: to the login page
+    show(answer.ok ? await answer.json() : null);
+  } catch { show(null); }
 };
 ask();
 setInterval(ask, 2000);

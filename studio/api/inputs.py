@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from studio.api.outputs import HEADERS
-from studio.errors import AtelierError, InputError, NotFound
+from studio.errors import AtelierError, Forbidden, InputError, NotFound
 from studio.requests import HASH
 from studio.services import Services
 
@@ -39,16 +39,14 @@ def build_router(services: Services) -> APIRouter:
         """Keep the file in the body; another site's page cannot send this type unasked."""
         if request.headers.get("content-type") != _BINARY:
             raise HTTPException(415, f"Send the file as it is, with the type {_BINARY}.")
-        data = await _body(request, services.settings.max_upload)
-        take = services.inputs.add_mask if kind == "mask" else services.inputs.add_picture
-        shown = name or ("The mask" if kind == "mask" else "The file")
         try:
-            kept = await run_in_threadpool(take, data, shown)
+            return await taken(request, services, kind, name)
         except InputError as error:
             raise HTTPException(422, str(error)) from None
+        except Forbidden as error:
+            raise HTTPException(403, str(error)) from None
         except AtelierError as error:
             raise HTTPException(500, str(error)) from None
-        return InputInfo(hash=kept.hash, width=kept.width, height=kept.height, notes=kept.notes)
 
     @router.get("/{digest}")
     def image(digest: Digest) -> FileResponse:
@@ -60,6 +58,18 @@ def build_router(services: Services) -> APIRouter:
         return FileResponse(path, media_type="image/png", headers=HEADERS)
 
     return router
+
+
+async def taken(request: Request, services: Services, kind: str, name: str) -> InputInfo:
+    """Keep the file in a request's body; InputError when it is no picture.
+
+    kind: "picture" or "mask". name: for messages.
+    """
+    data = await _body(request, services.settings.max_upload)
+    take = services.inputs.add_mask if kind == "mask" else services.inputs.add_picture
+    shown = name or ("The mask" if kind == "mask" else "The file")
+    kept = await run_in_threadpool(take, data, shown)
+    return InputInfo(hash=kept.hash, width=kept.width, height=kept.height, notes=kept.notes)
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -4,15 +4,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, HTTPException
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from studio.errors import AtelierError, NotFound
+from studio.errors import AtelierError, Forbidden, NotFound
 from studio.services import Services
+from studio.store.outputs import OutputRow
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -55,17 +56,17 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/{output_id}/image")
     def image(output_id: OutputId) -> FileResponse:
         """The picture, for showing."""
-        return _file(lambda: outputs.path(output_id))
+        return picture(found(lambda: outputs.path(output_id)))
 
     @router.get("/{output_id}/thumbnail")
     def thumbnail(output_id: OutputId) -> FileResponse:
         """The picture made small."""
-        return _file(lambda: outputs.thumbnail(output_id))
+        return picture(found(lambda: outputs.thumbnail(output_id)))
 
     @router.get("/{output_id}/download")
     def download(output_id: OutputId) -> FileResponse:
         """The picture, for saving under its own name."""
-        response = _file(lambda: outputs.path(output_id))
+        response = picture(found(lambda: outputs.path(output_id)))
         name = Path(response.path).name
         response.headers["Content-Disposition"] = f'attachment; filename="atelier-{name}"'
         return response
@@ -73,21 +74,23 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/{output_id}")
     def info(output_id: OutputId) -> OutputInfo:
         """Settings and facts of the picture."""
-        row = found(lambda: outputs.get(output_id))
-        fields = {k: v for k, v in asdict(row).items() if k in OutputInfo.model_fields}
-        source = json.loads(row.request).get("source", "")
-        return OutputInfo(
-            **fields,
-            trashed=row.trashed_at is not None,
-            name=Path(row.file).name,
-            source=source,
-        )
+        return OutputInfo(**facts(found(lambda: outputs.get(output_id))))
 
     return router
 
 
-def _file(find: Callable[[], Path]) -> FileResponse:
-    path = found(find)
+def facts(row: OutputRow) -> dict[str, Any]:
+    """The fields of an OutputInfo."""
+    known = {k: v for k, v in asdict(row).items() if k in OutputInfo.model_fields}
+    return known | {
+        "trashed": row.trashed_at is not None,
+        "name": Path(row.file).name,
+        "source": json.loads(row.request).get("source", ""),
+    }
+
+
+def picture(path: Path) -> FileResponse:
+    """The file of a picture, as it is shown."""
     return FileResponse(path, media_type=_TYPES[path.suffix], headers=HEADERS)
 
 
@@ -97,5 +100,7 @@ def found(find: Callable[[], _Found]) -> _Found:
         return find()
     except NotFound as error:
         raise HTTPException(404, str(error)) from None
+    except Forbidden as error:
+        raise HTTPException(403, str(error)) from None
     except AtelierError as error:
         raise HTTPException(500, str(error)) from None

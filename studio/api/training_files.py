@@ -19,6 +19,7 @@ from studio.services import Services
 from studio.training.pictures.listing import Found, describe, find_pictures
 from studio.training.pictures.sets import PictureSets
 from studio.training.toml_files import write_toml
+from studio.training.watching.grid import MadeGrid
 
 SMALL, LARGE = 256, 1600
 """Pixels of the longer side of what is shown in lists, and alone."""
@@ -29,6 +30,7 @@ _SETS = 8
 SetName = Annotated[str, InPath(max_length=100)]
 Digest = Annotated[str, InPath(pattern=HASH)]
 RunName = Annotated[str, InPath(max_length=255)]
+GridDigest = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, InPath(ge=0, le=10**8)]
 
 
@@ -42,6 +44,8 @@ class SetIndex:
 
     def find(self, name: str, digest: str) -> Found:
         """The picture of a set that has a sum; NotFound when there is none."""
+        if not self._sets.shows(name):  # what is known was looked up for somebody else
+            self._sets.path(name)
         picture = self._known.get(name, {}).get(digest)
         if picture is None or not _is_as_it_was(picture):
             picture = self._listed(name).get(digest)
@@ -96,6 +100,26 @@ def build_router(services: Services) -> APIRouter:
         if not path.is_file():
             raise HTTPException(404, f"The run {name} has no sample {number} of step {step}.")
         return FileResponse(path, media_type="image/webp", headers=HEADERS)
+
+    @router.get("/runs/{name}/grids/{digest}")
+    def whole_grid(name: RunName, digest: GridDigest) -> FileResponse:
+        """A grid of a run in one picture, with its labels."""
+        path = found(lambda: grid_of(name, digest).picture)
+        return FileResponse(path, media_type="image/webp", filename="grid.webp", headers=HEADERS)
+
+    @router.get("/runs/{name}/grids/{digest}/{number}")
+    def cell(name: RunName, digest: GridDigest, number: Count) -> FileResponse:
+        """A picture of a grid by its number."""
+        painted = found(lambda: grid_of(name, digest).painted)
+        if number >= len(painted) or not painted[number].file.is_file():
+            raise HTTPException(404, f"The grid has no picture {number}.")
+        return FileResponse(painted[number].file, media_type="image/webp", headers=HEADERS)
+
+    def grid_of(name: str, digest: str) -> MadeGrid:
+        for made in services.gridding.made(name):
+            if made.digest == digest:
+                return made
+        raise NotFound(f"The run {name} has no such grid.")
 
     @router.get("/runs/{name}/settings.toml")
     def settings(name: RunName) -> Response:

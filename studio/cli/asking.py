@@ -33,7 +33,7 @@ def ask(  # noqa: PLR0913 - a command's options are its layout
         float | None,
         typer.Option(help='Probability of "no answer" above which that is said.'),
     ] = None,
-    precision: PrecisionName = Precision.FULL.value,
+    precision: PrecisionName = Precision.AUTO.value,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that was found.")] = False,
     data_dir: DataDir = None,
     device: Device = None,

@@ -1,4 +1,4 @@
-"""The commands that make new models: merge, extract, bake."""
+"""The commands that make new models: merge, extract, bake, resize."""
 
 from typing import Annotated
 
@@ -14,6 +14,8 @@ from studio.model_requests import (
     MergeMethod,
     MergeRequest,
     NewModelRequest,
+    RankMethod,
+    ResizeRequest,
     StoredAs,
 )
 from studio.models.merging.blocks import PRESETS
@@ -106,6 +108,35 @@ def bake(
         "stored": stored,
     }
     _make(validated(BakeRequest, fields), data_dir)
+
+
+def resize(
+    name: Name,
+    lora: Annotated[str, typer.Argument(help="Name of the LoRA; see `atelier models`.")],
+    rank: Annotated[int, typer.Option(help="Of each layer's matrices at most, 1 to 4096.")] = 16,
+    conv_rank: Annotated[
+        int | None, typer.Option(help="The same for convolutions; --rank if not given.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help=f"How each layer's own rank is found: {', '.join(RankMethod)}.")
+    ] = RankMethod.FIXED.value,
+    share: Annotated[
+        float, typer.Option(help="What the method keeps, 0 to 1; of sv_ratio more than 1.")
+    ] = 0.9,
+    stored: Stored = StoredAs.SAME.value,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a LoRA of another rank that is nearest to one that is here."""
+    fields = {
+        "name": name,
+        "lora": lora,
+        "rank": rank,
+        "conv_rank": conv_rank,
+        "method": method,
+        "share": share,
+        "stored": stored,
+    }
+    _make(validated(ResizeRequest, fields), data_dir)
 
 
 def _with_strength(text: str) -> tuple[str, float]:

@@ -44,7 +44,7 @@ def run_job(
     worker.start()
     final: object = None
     try:
-        for final in services.queue.follow(job_id):
+        for final in services.queue.follow(job_id, missed=True):
             tell(final)
     except KeyboardInterrupt:
         services.queue.cancel(job_id)

@@ -12,17 +12,17 @@ import typer
 from filelock import Timeout
 
 from studio.cli.options import DataDir, Device
-from studio.cli.running import opened, tell
+from studio.cli.running import opened, run_job, tell
 from studio.errors import AtelierError, RequestError
-from studio.events import Event, Measured, Status, Waiting
+from studio.events import Event, Finished, Measured, Status, Waiting
 from studio.jobs.worker import is_alive, runner_name
-from studio.requests import label
+from studio.requests import label, validated
 from studio.services import Services
 from studio.store.jobs import JobRow
 from studio.training.launch.following import Follower
 from studio.training.launch.process import is_running
 from studio.training.run_folder import Phase, RunFolder
-from studio.training_requests import Method, TrainRequest
+from studio.training_requests import GridRequest, Method, TrainRequest
 
 _PLAIN = {"loss", "learning_rate", "text_rate", "gradient"}
 """What every point of a curve has; one with more, such as scores, is printed."""
@@ -71,6 +71,33 @@ def remove(name: RunName, data_dir: DataDir = None) -> None:
     with opened(data_dir) as services:
         services.runs.remove(name)
         print(f"{name} is removed.")
+
+
+def grid(
+    name: RunName,
+    step: Annotated[
+        list[int] | None, typer.Option(help="Of a checkpoint; may be given for each.")
+    ] = None,
+    strength: Annotated[
+        list[float] | None, typer.Option(help="Of the LoRA; may be given for each.")
+    ] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="May be given for each.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all pictures.")] = 1,
+    data_dir: DataDir = None,
+    device: Device = None,
+) -> None:
+    """Paint checkpoints by strengths for some prompts, score them, and print the picture's file."""
+    given = {"run": name, "seed": seed}
+    lists = {"checkpoints": step, "strengths": strength, "prompts": prompt}
+    asked = given | {field: tuple(values) for field, values in lists.items() if values}
+    with opened(data_dir, device) as services:
+        request = services.gridding.resolve(validated(GridRequest, asked))
+        if not isinstance(run_job(services, services.worker.runner, request), Finished):
+            raise typer.Exit(1)
+        made = services.gridding.made(request.run)[0]
+    print(made.picture)
+    if made.best is not None:
+        print(f"Best by its scores: step {made.best[0]} at strength {made.best[1]:g}.")
 
 
 def list_runs(

@@ -37,7 +37,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its layout
         float | None,
         typer.Option(help="A higher no-answer probability means no answer; a reader has its own."),
     ] = None,
-    precision: PrecisionName = Precision.FULL.value,
+    precision: PrecisionName = Precision.AUTO.value,
     submit: Annotated[
         str, typer.Option(metavar="MODEL", help="Put it on the leaderboard under this name.")
     ] = "",

@@ -12,7 +12,7 @@ import typer
 
 from studio.cli.options import DataDir, Device, Model
 from studio.cli.running import opened
-from studio.cli.runs import do_training, kill, list_runs, pause, remove, resume, stop
+from studio.cli.runs import do_training, grid, kill, list_runs, pause, remove, resume, stop
 from studio.errors import NotFound, RequestError, from_os_error
 from studio.requests import validated
 from studio.services import Services
@@ -28,6 +28,8 @@ from studio.training_requests import (
     TrainRequest,
 )
 
+HUB = "hub:"
+"""Before the id of a data set of the Hugging Face hub."""
 _NO_NAME = re.compile(r"[^\w.+-]+")
 
 
@@ -52,6 +54,7 @@ def build_training() -> typer.Typer:
     app.command("stop")(stop)
     app.command("kill")(kill)
     app.command("remove")(remove)
+    app.command("grid")(grid)
     app.command("list")(list_runs)
     return app
 
@@ -61,7 +64,8 @@ def _training(method: Method) -> Callable[..., None]:
 
     def train(  # noqa: PLR0913 - a command's options are its layout
         data: Annotated[
-            str, typer.Option(help="A folder of pictures, or a picture set that is here.")
+            str,
+            typer.Option(help="Pictures: a folder, .zip, .parquet, a set or hub:ID."),
         ] = "",
         prompt: Annotated[str | None, typer.Option(help="What they show.")] = None,
         model: Model = "",
@@ -72,7 +76,9 @@ def _training(method: Method) -> Callable[..., None]:
         captions: Annotated[str | None, typer.Option(help=", ".join(CaptionSource))] = None,
         resolution: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
         flip: Annotated[bool | None, typer.Option("--flip", help="Mirror half of them.")] = None,
-        class_prompt: Annotated[str | None, typer.Option(help="What the class is.")] = None,
+        class_prompt: Annotated[
+            str | None, typer.Option(help="What the class is; a prompt a line.")
+        ] = None,
         class_pictures: Annotated[int | None, typer.Option(help="Of the class.")] = None,
         preservation: Annotated[
             bool | None, typer.Option("--preservation", help="Keep the class as it is.")
@@ -138,7 +144,9 @@ def _known(
     if data in services.picture_sets.names() and not Path(data).is_dir():
         taken = {"pictures": data}
     elif data:
-        found = services.picture_sets.take_in(Path(data))
+        repo = data.removeprefix(HUB)
+        sets = services.picture_sets
+        found = sets.take_in(Path(data)) if repo == data else sets.take_parquet(repo)
         for notice in found.notices:
             print(notice, file=sys.stderr)
         fields = dict(found.fields)

@@ -15,7 +15,7 @@ from studio.diffusion.networks_called import spec_of
 from studio.diffusion.pace import Pace
 from studio.diffusion.painter import Painter
 from studio.diffusion.run import Run, shape_of
-from studio.errors import Cancelled, ModelError
+from studio.errors import Cancelled, ModelError, first_words
 from studio.events import Notice, Progress
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device
@@ -62,7 +62,7 @@ class Timing:
                     keys.remove(key)  # one library that does not work is no reason to end
                     seconds.pop(key, None)
                     clock.leave_out(request.rounds - number)
-                    first = str(error).strip().partition("\n")[0]
+                    first = first_words(error)
                     context.emit(Notice(text=f"{title_of(key)} cannot be used here: {first}"))
         size = (request.width or 0, request.height or 0, request.batch_size, request.steps or 0)
         device = name_of(self._device())

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from studio.context import Worn
 from studio.errors import ModelError
-from studio.models.drawers import Drawers, Kind, WeightFile
+from studio.models.drawers import Drawers, Kind, WeightFile, recognised
 from studio.models.entry import ModelEntry
 from studio.models.families import FAMILIES, Network
 from studio.models.headers import read_header
@@ -76,12 +76,28 @@ class Lora:
         return self.facts.thumbnail(self.path)
 
 
-class LoraShelf:
-    """The LoRA files below the models folder."""
+Elsewhere = Callable[[str], Path | None]
+"""Finds LoRA files by name that are in nobody's list, such as checkpoints of trainings."""
 
-    def __init__(self, drawers: Drawers, root: Path):
+
+Shown = Callable[[Iterable[Path]], set[Path]]
+"""Tells which files are shown to who is at work."""
+
+
+class LoraShelf:
+    """The LoRA files below the models folder, and those that are found elsewhere by name."""
+
+    def __init__(
+        self,
+        drawers: Drawers,
+        root: Path,
+        elsewhere: Elsewhere = lambda name: None,
+        shown: Shown = set,
+    ):
+        self._shown = shown
         self._drawers = drawers
         self._root = root
+        self._elsewhere = elsewhere
 
     def entries(self) -> list[Lora]:
         """All of them by name; of two files with one name, the later is called by its place."""
@@ -92,23 +108,50 @@ class LoraShelf:
             place = file.path.relative_to(self._root).with_suffix("").as_posix()
             name = file.path.stem if file.path.stem not in found else place
             found[name] = _lora(name, file)
-        return [found[name] for name in sorted(found, key=str.casefold)]
+        shown = self._shown([lora.path for lora in found.values()])
+        names = sorted(found, key=str.casefold)
+        return [found[name] for name in names if found[name].path in shown]
 
     def find(self, name: str) -> Lora | None:
         """The LoRA of a name, whatever the case of its letters; None when there is none."""
         entries = self.entries()
         exact = next((each for each in entries if each.name == name), None)
         folded = name.casefold()
-        return exact or next((each for each in entries if each.name.casefold() == folded), None)
+        same = exact or next((each for each in entries if each.name.casefold() == folded), None)
+        return same or self._found_elsewhere(name)
+
+    def get(self, name: str) -> Lora:
+        """The LoRA of a name; ModelError when it is not here, damaged or of another sort."""
+        lora = self.find(name)
+        if problem := self._missing(name) if lora is None else lora.problem:
+            raise ModelError(problem)
+        assert lora is not None
+        return lora
 
     def usable(self, name: str, model: ModelEntry) -> Lora:
-        """The LoRA of a name; ModelError when it is not here, damaged or for other models."""
-        lora = self.find(name)
-        if lora is None:
-            raise ModelError(f"LoRA {name!r} is not installed.")
-        if problem := lora.problem or misfit(lora, model):
+        """The LoRA of a name for a model; ModelError as `get`, and when it is for others."""
+        lora = self.get(name)
+        if problem := misfit(lora, model):
             raise ModelError(problem)
         return lora
+
+    def _missing(self, name: str) -> str:
+        """Why there is no LoRA of a name: there is no such file, or what is wrong with it."""
+        files = [f for f in self._drawers.files() if f.path.stem.casefold() == name.casefold()]
+        shown = self._shown([file.path for file in files])
+        for file in files:
+            if file.path in shown:
+                told = file.problem or "is none; choose another"
+                return f"LoRA {name!r} cannot be used: {file.path.name} {told}."
+        return f"LoRA {name!r} is not installed."
+
+    def _found_elsewhere(self, name: str) -> Lora | None:
+        path = self._elsewhere(name)
+        try:
+            file = None if path is None else recognised(path, path.stat().st_size)
+        except OSError:
+            return None  # it was removed just now
+        return _lora(name, file) if file is not None and file.lora is not None else None
 
 
 def misfit(lora: Lora, model: ModelEntry) -> str:

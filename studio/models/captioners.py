@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.context import ModelSpec, Rung
-from studio.errors import ModelError, OutOfMemory
+from studio.errors import ModelError, OutOfMemory, first_words
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.entry import NONSENSE
 from studio.models.headers import read_header
@@ -181,7 +181,7 @@ def load_captioner(folder: Path, dtype: str = "float32") -> Captioner:
     except (*NONSENSE, RuntimeError, SafetensorError, ImportError) as error:
         if is_out_of_memory(error):
             raise
-        first = str(error).strip().partition("\n")[0]
+        first = first_words(error)
         raise ModelError(
             f"Captioner {folder.name!r} could not be loaded ({first}); copy it again."
         ) from error

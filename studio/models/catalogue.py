@@ -1,18 +1,21 @@
 """Which models there are: those that ship with the studio and those in the data folder."""
 
 import contextlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 from studio.errors import ModelError
-from studio.models.adapters import Lora, LoraShelf
+from studio.models.adapters import Elsewhere, Lora, LoraShelf
 from studio.models.drawers import Drawers, Kind, WeightFile
 from studio.models.embeddings import EmbeddingShelf
 from studio.models.entry import ASSETS, INDEX, ModelEntry, file_entry, folder_entry
 from studio.models.hashes import Hashes
+from studio.people import EVERYBODYS, Owned, acting
 
 SHELVES = ("upscalers", "loras", "embeddings", "vae", "text_encoders")
 """Folders for other weights than models: what is damaged there is no model's fault."""
+SHIPS = "(ships)"
+"""In whose place that is which comes with the studio."""
 _Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -22,6 +25,9 @@ class Catalogue:
     default: id of the model that requests without one get; empty for the first that ships. It
     can be set to another one at any time.
     memory: folder in which what is known of files outlives the server.
+    trained: finds the LoRAs of trainings' checkpoints by name.
+    owned: who is shown which, by their places. What is not shown keeps its name all the same, so
+    that everybody means the same thing by one.
     """
 
     def __init__(
@@ -30,14 +36,17 @@ class Catalogue:
         embedded: Path = ASSETS / "models",
         default: str = "",
         memory: Path | None = None,
+        trained: Elsewhere = lambda name: None,
+        owned: Owned = EVERYBODYS,
     ):
         self._own = own
+        self._owned = owned
         self._embedded = embedded
         self.default = default
         self._drawers = Drawers(own, memory and memory / "loras.json")
         self._hashes = Hashes(memory and memory / "hashes.json")
-        self.loras = LoraShelf(self._drawers, own)
-        self.embeddings = EmbeddingShelf(self._drawers)
+        self.loras = LoraShelf(self._drawers, own, trained, self._shown)
+        self.embeddings = EmbeddingShelf(self._drawers, self._shown)
         self._read: dict[Path, tuple[_Stamp, ModelEntry]] = {}
 
     def entries(self) -> list[ModelEntry]:
@@ -50,7 +59,30 @@ class Catalogue:
                 found[model_id] = self._folder(model_id, index.parent, embedded)
         for entry in self._files(found):
             found[entry.id] = entry
-        return list(found.values())
+        shown = self._shown([entry.path for entry in found.values()])
+        return [entry for entry in found.values() if entry.path in shown]
+
+    def place(self, path: Path) -> str:
+        """By what a file or folder of weights is known to who owns or limits it."""
+        return place_below(path, self._own)
+
+    def keep(self, path: Path) -> None:
+        """Note that who is at work makes a model or adapter that will be here."""
+        self._owned.keep(self.place(path))
+
+    def demand(self, path: Path) -> None:
+        """Forbidden, unless who is at work may change or delete what is here."""
+        self._owned.demand(self.place(path))
+
+    def forget(self, place: str) -> None:
+        """Note that nothing is at a place any more."""
+        self._owned.forget(place)
+
+    def _shown(self, paths: Iterable[Path]) -> set[Path]:
+        """Those that are shown to who is at work."""
+        places = {path: self.place(path) for path in paths}
+        shown = self._owned.shown(places.values())
+        return {path for path, place in places.items() if place in shown}
 
     def _files(self, taken: Container[str]) -> list[ModelEntry]:
         """The models of single files, and files of which nobody can say what they are."""
@@ -77,7 +109,9 @@ class Catalogue:
 
     def files(self) -> list[WeightFile]:
         """All weight files that are not parts of a model folder."""
-        return self._drawers.files()
+        files = self._drawers.files()
+        shown = self._shown([file.path for file in files])
+        return [file for file in files if file.path in shown]
 
     def hash(self, entry: ModelEntry) -> str:
         """First ten hex digits of the SHA-256 of the denoiser's weights, as the field writes it.
@@ -88,11 +122,16 @@ class Catalogue:
 
     def sha256(self, entry: ModelEntry, check: Callable[[], object] = lambda: None) -> str:
         """All digits of a model's hash; check: called while files are read, may raise to stop."""
-        if entry.family is None:
-            return ""
-        part = entry.path / entry.family.denoiser
-        files = [entry.path] if entry.original else sorted(part.glob("*.safetensors"))
+        files = _hashed(entry)
         return self._hashes.of(files, check) if files else ""
+
+    def known_sha256(self, entry: ModelEntry) -> str:
+        """The same if it is known already, else ""; for lists, which must not read models."""
+        try:
+            files = _hashed(entry)
+            return self._hashes.known(files) if files else ""
+        except OSError:  # it is removed just now
+            return ""
 
     def sha256_of(self, lora: Lora, check: Callable[[], object] = lambda: None) -> str:
         """The SHA-256 of a LoRA's whole file; check: as above."""
@@ -105,6 +144,8 @@ class Catalogue:
         for entry in entries:
             if entry.id == wanted or not wanted:
                 return entry
+        if entries and not model_id and not acting().is_administrator:
+            return entries[0]  # the default is not for this person
         names = ", ".join(entry.id for entry in entries) or "none"
         raise ModelError(f"Model {wanted!r} is not installed; there are: {names}.")
 
@@ -114,6 +155,20 @@ class Catalogue:
         if entry.problem:
             raise ModelError(entry.problem)
         return entry
+
+
+def place_below(path: Path, models: Path) -> str:
+    """The place of weights below the models folder, or a word for those that ship."""
+    inside = path.is_relative_to(models)
+    return path.relative_to(models).as_posix() if inside else f"{SHIPS}/{path.name}"
+
+
+def _hashed(entry: ModelEntry) -> list[Path]:
+    """The files that a model's hash is of."""
+    if entry.family is None:
+        return []
+    part = entry.path / entry.family.denoiser
+    return [entry.path] if entry.original else sorted(part.glob("*.safetensors"))
 
 
 def _stamp(folder: Path) -> _Stamp:

@@ -32,7 +32,10 @@ _NO_MEMORY = (
 
 @dataclass(frozen=True)
 class Device:
-    """Where work runs. name: torch's ("cpu", "cuda:0"); label: for people; dtype: of weights."""
+    """Where work runs. name: torch's ("cpu", "cuda:0"); label: for people; dtype: of weights.
+
+    The name of one on another machine tells of that behind it ("cuda:0 on north").
+    """
 
     name: str
     label: str
@@ -41,7 +44,7 @@ class Device:
     @property
     def sort(self) -> str:
         """The device's type: cpu, cuda, mps or xpu."""
-        return self.name.partition(":")[0]
+        return self.name.split()[0].partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -175,12 +178,13 @@ def _automatic_dtype(name: str, notes: Path) -> Dtype:
         return "bfloat16"
     if sort == "mps":
         return "float16"
-    if not _cpu_has_bfloat16():
+    if not cpu_has_bfloat16():
         return "float32"
     return _remembered(notes)
 
 
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 itself."""
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from studio.context import ModelSpec, Rung
-from studio.errors import AtelierError, ModelError, OutOfMemory, SettingsError
+from studio.errors import AtelierError, ModelError, OutOfMemory, SettingsError, first_words
 from studio.models import adapters, speedups
 from studio.models.catalogue import Catalogue
 from studio.models.devices import Device, is_out_of_memory
@@ -95,9 +95,9 @@ class DiffusionLoader:
         except (*damaged, SafetensorError, StrictDataclassError) as error:
             if is_out_of_memory(error):
                 raise OutOfMemory(_too_large(entry, self._device())) from error
-            first = str(error).strip().partition("\n")[0]
             raise ModelError(
-                f"{entry.title} could not be loaded from {entry.path} ({first}); copy it again."
+                f"{entry.title} could not be loaded from {entry.path} ({first_words(error)}); "
+                "copy it again."
             ) from error
         if entry.original is None:
             _check_complete(entry, pipe)
@@ -159,7 +159,7 @@ class DiffusionLoader:
             if is_out_of_memory(error):
                 raise OutOfMemory(_too_large(entry, self._device())) from error
             names = ", ".join(use.name for use in worn)
-            first = str(error).strip().partition("\n")[0]
+            first = first_words(error)
             raise ModelError(
                 f"LoRA {names} could not be put on {entry.title} ({first}); it may be for another "
                 "kind of model, or damaged."
@@ -217,18 +217,19 @@ def _pipeline(entry: ModelEntry, dtype: Any) -> Any:
     """The text-to-image pipeline of a folder or of a single file, on the CPU."""
     import diffusers
 
+    from studio.models.casting import is_larger, read_network
     from studio.models.originals.load import build
 
     assert entry.family is not None
     if entry.original is not None:
         tokenizers = {place: entry.tokenizer(place) for place, _ in entry.family.encoders}
         return build(entry.original, list(entry.sources), tokenizers, dtype)
+    given: dict[str, Any] = dict(_left_out(entry))
+    part = entry.path / entry.family.denoiser
+    if is_larger(part, dtype):
+        given[entry.family.denoiser] = read_network(part, dtype)
     return getattr(diffusers, entry.family.pipeline).from_pretrained(
-        entry.path,
-        dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        **_left_out(entry),
+        entry.path, dtype=dtype, use_safetensors=True, local_files_only=True, **given
     )
 
 

@@ -100,7 +100,7 @@ class Drawers:
             stamp = facts.st_size, facts.st_mtime_ns
             entry = known.get(path)
             if entry is None or entry[0] != stamp:
-                entry = stamp, _recognised(path, facts.st_size)
+                entry = stamp, recognised(path, facts.st_size)
                 learnt += entry[1].lora is not None
             found[path] = entry
         self._known = found
@@ -159,7 +159,8 @@ def _lora_file(path: Path, size: int, facts: LoraFacts) -> WeightFile:
     return WeightFile(path, Kind.LORA, size, lora=facts)
 
 
-def _recognised(path: Path, size: int) -> WeightFile:
+def recognised(path: Path, size: int) -> WeightFile:
+    """What a weight file of so many bytes is, wherever it lies."""
     if path.suffix.lower() in PICKLES:
         problem = (
             "is a pickle, which can run any code when it is opened; get it as .safetensors, or "

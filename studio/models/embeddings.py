@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.errors import ModelError
+from studio.models.adapters import Shown
 from studio.models.drawers import Drawers, Kind
 from studio.models.entry import ModelEntry
 from studio.models.families import FAMILIES, Network
@@ -66,8 +67,9 @@ class Embedding:
 class EmbeddingShelf:
     """The textual inversions below the models folder."""
 
-    def __init__(self, drawers: Drawers):
+    def __init__(self, drawers: Drawers, shown: Shown = set):
         self._drawers = drawers
+        self._shown = shown
 
     def entries(self) -> list[Embedding]:
         """All of them by their words; of two files with one name the first counts."""
@@ -83,7 +85,8 @@ class EmbeddingShelf:
                 widths = tuple(width for _, width in rows)
                 entry = Embedding(word, file.path, names, rows[0][0], widths)
                 found.setdefault(word.casefold(), entry)
-        return list(found.values())
+        shown = self._shown([entry.path for entry in found.values()])
+        return [entry for entry in found.values() if entry.path in shown]
 
     def ids(self, model: ModelEntry) -> Mapping[str, range]:
         """For each word that fits a model the ids that stand for its vectors in chunks."""

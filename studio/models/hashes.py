@@ -1,14 +1,17 @@
-"""Checksums of weights, worked out once: a checkpoint of several GB takes many seconds to read."""
+"""Checksums of weights, the long ones worked out once: several GB take many seconds to read."""
 
 import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 _BLOCK = 1 << 22
+_LEGACY = 0x100000, 0x10000
+"""Where the old hash begins and how many bytes it is of."""
 
 
 class Hashes:
@@ -35,6 +38,15 @@ class Hashes:
                 self._known[key] = sha256(files, check)
                 self._remember(self._known)
             return self._known[key]
+
+    def known(self, files: Sequence[Path]) -> str:
+        """The sum if it was worked out before, else ""; reads none of the files."""
+        key = "|".join(_stamp(file) for file in files)
+        if self._known is None:
+            with self._lock:
+                self._known = self._remembered()
+        # Not behind the lock: a file of gigabytes may just be read there.
+        return self._known.get(key, "")
 
     def _remembered(self) -> dict[str, str]:
         try:
@@ -70,3 +82,28 @@ def sha256(files: Sequence[Path], check: Callable[[], object] = lambda: None) ->
                 digest.update(block)
                 check()
     return digest.hexdigest()
+
+
+def body_hashes(body: Iterable[bytes], plain_header: bytes) -> dict[str, str]:
+    """sshs_model_hash and sshs_legacy_hash of a safetensors file, of which one piece is held.
+
+    The first is SHA-256 of all after the header. The second is of 64 KiB of the file as it would be
+    with ss_* alone in its header. body: all after the header. plain_header: that other header.
+    """
+    digest, old = hashlib.sha256(), hashlib.sha256()
+    first, length = _LEGACY
+    at = 0
+    for block in chain((plain_header,), body):
+        old.update(block[max(0, first - at) : max(0, first + length - at)])
+        if at:
+            digest.update(block)
+        at += len(block)
+    return {"sshs_model_hash": digest.hexdigest(), "sshs_legacy_hash": old.hexdigest()[:8]}
+
+
+def legacy_hash(path: Path) -> str:
+    """The old hash of a model's file, which ss_sd_model_hash is: eight hex digits of 64 KiB."""
+    first, length = _LEGACY
+    with path.open("rb") as stream:
+        stream.seek(first)
+        return hashlib.sha256(stream.read(length)).hexdigest()[:8]

@@ -3,7 +3,8 @@
 import logging
 import threading
 
-from studio.models.manager import ModelManager
+from studio.errors import AtelierError
+from studio.models.slots import InMemory
 
 log = logging.getLogger(__name__)
 _LOOKS_A_SPAN = 10
@@ -11,9 +12,12 @@ _LOOKS_A_SPAN = 10
 
 
 class Tidying:
-    """A thread that drops idle models; minutes: that one may be idle, 0 to keep it for ever."""
+    """A thread that drops idle models of devices.
 
-    def __init__(self, models: ModelManager, minutes: float):
+    minutes: that one may be idle, 0 to keep it for ever.
+    """
+
+    def __init__(self, models: InMemory, minutes: float):
         self._models = models
         self._seconds = minutes * 60
         self._closing = threading.Event()
@@ -32,5 +36,10 @@ class Tidying:
 
     def _loop(self) -> None:
         while not self._closing.wait(self._seconds / _LOOKS_A_SPAN):
-            for title in self._models.drop_idle(self._seconds):
+            try:
+                titles = self._models.drop_idle(self._seconds)
+            except AtelierError as error:  # a device's process has just died
+                log.warning("Idle models could not be looked for: %s", error)
+                continue
+            for title in titles:
                 log.info("%s left memory: nobody used it for long.", title)

@@ -25,6 +25,12 @@ class Journal:
             ["event"],
             registry=self.registry,
         )
+        self._evictions = Counter(
+            "atelier_evictions",
+            "Models that left the device, by where they went and what for.",
+            ["to", "why"],
+            registry=self.registry,
+        )
 
     def record(self, event: str, **facts: str | float) -> None:
         """Note one event; a fact named `seconds` is summed up as well."""
@@ -32,7 +38,11 @@ class Journal:
         if "seconds" in facts:
             self._seconds.labels(event).inc(float(facts["seconds"]))
         told = " ".join(f"{name}={_value(value)}" for name, value in facts.items())
-        log.info("broker event=%s %s", event, told)
+        log.info("broker event=%s %s", event, told, extra={"facts": {"event": event, **facts}})
+
+    def evicted(self, to: str, why: str) -> None:
+        """Count a model that left the device; to: memory or nowhere, why: for what it went."""
+        self._evictions.labels(to, why.partition(" for ")[0]).inc()
 
 
 def _value(value: str | float) -> str:

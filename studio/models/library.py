@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from studio.audit import UNNOTED, Act, Audit, audited
 from studio.context import ModelSpec
 from studio.errors import ModelError, from_os_error
 from studio.models.broker import Broker, Holder, this_thread
@@ -18,11 +19,12 @@ from studio.models.convert import convert
 from studio.models.drawers import Kind, WeightFile
 from studio.models.entry import ModelEntry
 from studio.models.integrity import file_problem
-from studio.models.manager import ModelManager
 from studio.models.merging.recipe import read_recipe
 from studio.models.readers import KINDS, ReaderEntry, ReaderShelf
+from studio.models.slots import InMemory
 from studio.models.speedups import LOADERS
 from studio.models.upscalers import UpscalerShelf
+from studio.people import Deed, acting, needs
 
 READER = "reader"
 """What the kind of a reader is called."""
@@ -89,11 +91,12 @@ class Library:
         catalogue: Catalogue,
         upscalers: UpscalerShelf,
         readers: ReaderShelf,
-        models: ModelManager,
+        models: InMemory,
         broker: Broker,
         data: Path,
         *,
         fixed: bool,
+        audit: Audit = UNNOTED,
     ):
         self._catalogue = catalogue
         self._readers = readers
@@ -102,6 +105,7 @@ class Library:
         self._broker = broker
         self._data = data
         self._fixed = fixed
+        self.audit = audit
         self._root = data / "models"
         self._trash = data / "trash" / "models"
         self._sums = data / "cache" / "checksums.json"
@@ -136,6 +140,7 @@ class Library:
         recipe = read_recipe(item.path)
         return recipe.told() if recipe else ""
 
+    @needs(Deed.MAKE)
     def load(self, model_id: str) -> None:
         """Bring a model into memory, where it stays until its room is needed.
 
@@ -148,12 +153,10 @@ class Library:
                     f"{title} cannot be loaded now: {who} has the device alone or waits for it; "
                     "load it when that has ended."
                 )
-        with (
-            self._broker.lease(Holder("a load", is_alive=this_thread())),
-            self._models.borrow(ModelSpec("diffusion", model_id), patient=False),
-        ):
-            return
+        with self._broker.lease(Holder("a load", is_alive=this_thread())):
+            self._models.load(ModelSpec("diffusion", model_id))
 
+    @needs(Deed.MAKE)
     def unload(self, kind: str, item_id: str) -> None:
         """Take a model or reader out of memory; ModelError when a job uses it."""
         if not self._unloaded(item_id):
@@ -166,8 +169,10 @@ class Library:
         there = sorted(kinds & {*LOADERS, *KINDS})
         return sum(self._models.unload(kind, model_id) for kind in there) == len(there)
 
+    @audited(Act.DEFAULT, lambda self, model_id: model_id)
+    @needs(Deed.MANAGE_MODELS)
     def make_default(self, model_id: str) -> None:
-        """Let requests without a model get this one, also after a restart."""
+        """Let requests without a model get this one, also after a restart; for administrators."""
         entry = self._catalogue.usable(model_id)
         if self._fixed:
             raise ModelError(
@@ -182,6 +187,7 @@ class Library:
             raise from_os_error(error, "keep the default model") from error
         self._catalogue.default = entry.id
 
+    @needs(Deed.MAKE)
     def describe(self, kind: str, item_id: str, notes: str, triggers: str) -> None:
         """Keep notes and trigger words beside the file, as A1111 does."""
         item = self._own(kind, item_id)
@@ -215,10 +221,14 @@ class Library:
             sums[str(file)] = digest.hexdigest()
         yield 1.0, self._compared(item, sums)
 
+    @audited(Act.CONVERT, lambda self, kind, item_id: f"{kind} {item_id}")
+    @needs(Deed.MANAGE_MODELS)
     def convert(self, kind: str, item_id: str) -> Path:
         """Write a pickle's weights beside it as .safetensors; see `convert`."""
         return convert(self.get(kind, item_id).path)
 
+    @audited(Act.TRASH, lambda self, kind, item_id: f"{kind} {item_id}")
+    @needs(Deed.MAKE)
     def throw_away(self, kind: str, item_id: str) -> str:
         """Move it to the trash, out of memory first; returns its key there.
 
@@ -232,7 +242,12 @@ class Library:
         try:
             place.mkdir(parents=True)
             # First of all, so that nothing lies in the trash of which nobody knows.
-            manifest = {"title": item.title, "place": item.place, "when": time.time()}
+            manifest = {
+                "title": item.title,
+                "place": item.place,
+                "when": time.time(),
+                "owner": acting().id,
+            }
             (place / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
             for path in (item.path, *_companions(item.path)):
                 shutil.move(path, place / path.name)
@@ -240,15 +255,26 @@ class Library:
             raise from_os_error(error, f"move {item.title} to the trash") from error
         return key
 
+    def in_trash(self) -> list[tuple[int, Path]]:
+        """Whose each thing in the trash is, by the owner's id, and where it lies."""
+        return [
+            (int(_note(manifest).get("owner", 0)), manifest.parent)
+            for manifest in self._trash.glob(f"*/{_MANIFEST}")
+        ]
+
     def thrown_away(self) -> list[Trashed]:
-        """What lies in the trash, the latest first."""
+        """What lies in the trash, the latest first; of others' for administrators alone."""
         found = []
         for manifest in self._trash.glob(f"*/{_MANIFEST}"):
             note = _note(manifest)
+            if not acting().sees(int(note.get("owner", 0))):
+                continue
             place, when = str(note.get("place", "")), float(note.get("when", 0))
             found.append(Trashed(manifest.parent.name, str(note.get("title", place)), place, when))
         return sorted(found, key=lambda each: -each.when)
 
+    @audited(Act.RESTORE, lambda self, key: self._named_in_trash(key))
+    @needs(Deed.MAKE)
     def take_back(self, key: str) -> None:
         """Move something from the trash to where it was; ModelError when that place is taken."""
         entry = self._in_trash(key)
@@ -268,6 +294,8 @@ class Library:
         except OSError as error:
             raise from_os_error(error, f"take {entry.title} back from the trash") from error
 
+    @audited(Act.DELETE, lambda self, key: self._named_in_trash(key))
+    @needs(Deed.MAKE)
     def delete(self, key: str) -> None:
         """Delete something that lies in the trash for good."""
         entry = self._in_trash(key)
@@ -275,6 +303,11 @@ class Library:
             shutil.rmtree(self._trash / entry.key)
         except OSError as error:
             raise from_os_error(error, f"delete {entry.title}") from error
+        if not (self._root / entry.place).exists():
+            self._catalogue.forget(entry.place)
+
+    def _named_in_trash(self, key: str) -> str:
+        return next((each.title for each in self.thrown_away() if each.key == key), "")
 
     def _in_trash(self, key: str) -> Trashed:
         entry = next((each for each in self.thrown_away() if each.key == key), None)
@@ -286,6 +319,7 @@ class Library:
         item = self.get(kind, item_id)
         if item.embedded:
             raise ModelError(f"{item.title} ships with the studio and stays as it is.")
+        self._catalogue.demand(item.path)
         return item
 
     def _of_model(self, entry: ModelEntry) -> Item:

@@ -133,6 +133,14 @@ class ModelManager:
                 self._touch(slot)
                 self._changed.notify_all()
 
+    def load(self, spec: ModelSpec) -> None:
+        """Bring a model into memory, where it stays until its room is needed; never waits for room.
+
+        Raises as a loan does.
+        """
+        with self.borrow(spec, patient=False):
+            return
+
     def held(self) -> list[Held]:
         """The models in memory, most recently used first."""
         with self._changed:
@@ -175,6 +183,7 @@ class ModelManager:
             self._changed.notify_all()
         for slot in gone:
             self._journal.record("unload", model=slot.title, bytes=slot.footprint.held, why=why)
+            self._journal.evicted("nowhere", why)
         if gone:
             self._release()
         return [slot.title for slot in gone]
@@ -344,6 +353,7 @@ class ModelManager:
             dropped = dropped or not rests
             event = "rest" if rests else "unload"
             self._journal.record(event, model=slot.title, bytes=slot.footprint.held, why=why)
+            self._journal.evicted("memory" if rests else "nowhere", why)
         if dropped:
             self._release()
 

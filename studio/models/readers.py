@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.context import ModelSpec, Rung
-from studio.errors import ModelError, OutOfMemory
+from studio.errors import ModelError, OutOfMemory, first_words
 from studio.models.captioners import FOLDER as CAPTIONERS
+from studio.models.catalogue import place_below
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.drawers import is_transformers_folder
 from studio.models.entry import ASSETS, NONSENSE
@@ -22,6 +23,7 @@ from studio.models.hashes import Hashes
 from studio.models.headers import read_header
 from studio.models.integrity import file_problem
 from studio.models.slots import Footprint
+from studio.people import EVERYBODYS, Owned
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _SHELVES = (CAPTIONERS, "judges")
 """Folders whose models have shelves of their own."""
-FULL, INT8 = "reader", "reader-int8"
-"""Kinds of loans: weights as they are, or with whole numbers of 8 bits, on a CPU."""
-KINDS = (FULL, INT8)
+FULL, BFLOAT16, INT8 = "reader", "reader-bfloat16", "reader-int8"
+"""Kinds of loans: weights as they are, or on a CPU in bfloat16, or as whole numbers of 8 bits."""
+KINDS = (FULL, BFLOAT16, INT8)
 _HEADS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")
 _LONG = 1_000_000
 """What tokenizers give for "as long as you like" is far beyond this."""
@@ -66,11 +68,18 @@ class LoadedReader:
 class ReaderShelf:
     """The readers that ship and those below the models folder; looked up afresh.
 
-    hashes: remembers what weights sum up to.
+    hashes: remembers what weights sum up to. owned: who is shown which, by their places.
     """
 
-    def __init__(self, own: Path, hashes: Hashes, embedded: Path = ASSETS / "models"):
+    def __init__(
+        self,
+        own: Path,
+        hashes: Hashes,
+        embedded: Path = ASSETS / "models",
+        owned: Owned = EVERYBODYS,
+    ):
         self._own = own
+        self._owned = owned
         self._embedded = embedded
         self._hashes = hashes
 
@@ -84,7 +93,8 @@ class ReaderShelf:
                 if reader_id in found:
                     reader_id = f"{place} (own)"
                 found[reader_id] = _entry(reader_id, folder, embedded)
-        return list(found.values())
+        shown = self._owned.shown(place_below(each.path, self._own) for each in found.values())
+        return [each for each in found.values() if place_below(each.path, self._own) in shown]
 
     def get(self, reader_id: str) -> ReaderEntry:
         """The reader of this id, the first usable one for ""; ModelError when there is none."""
@@ -94,6 +104,10 @@ class ReaderShelf:
                 return entry
         names = ", ".join(entry.id for entry in entries) or "none"
         raise ModelError(f"Reader {reader_id!r} is not installed; there are: {names}.")
+
+    def keep(self, path: Path) -> None:
+        """Note that who is at work makes a reader that will be here."""
+        self._owned.keep(place_below(path, self._own))
 
     def usable(self, reader_id: str) -> ReaderEntry:
         """Like `get`, but ModelError when it is damaged or no reader."""
@@ -110,13 +124,13 @@ class ReaderShelf:
 class ReaderLoader:
     """Brings readers to the device; device: tells it once torch may be imported.
 
-    quantised: with the weights of linear layers as whole numbers of 8 bits, on a CPU.
+    kind: of the loans, which says in what numbers the weights are.
     """
 
-    def __init__(self, shelf: ReaderShelf, device: Callable[[], Device], *, quantised: bool):
+    def __init__(self, shelf: ReaderShelf, device: Callable[[], Device], kind: str):
         self._shelf = shelf
         self._device = device
-        self._quantised = quantised
+        self._kind = kind
 
     def title(self, model_id: str) -> str:
         """The reader's name for people."""
@@ -134,7 +148,7 @@ class ReaderLoader:
         entry = self._shelf.usable(model_id)
         try:
             loaded = load_reader(entry.path, self._dtype())
-            if self._quantised:
+            if self._kind == INT8:
                 from studio.models.int8_linear import can_quantise, quantise
 
                 if can_quantise():
@@ -173,8 +187,10 @@ class ReaderLoader:
         model.network.to(self._device().name)
 
     def _dtype(self) -> str:
-        # Halves of a CPU gain a reader little and cost it the last digits of its scores.
-        return "float32" if self._device().sort == "cpu" else self._device().dtype
+        # What pictures are made in would cost a reader the last digits of its scores unasked.
+        if self._device().sort == "cpu":
+            return "bfloat16" if self._kind == BFLOAT16 else "float32"
+        return self._device().dtype
 
 
 def load_reader(folder: Path, dtype: str = "float32") -> LoadedReader:
@@ -204,7 +220,7 @@ def load_reader(folder: Path, dtype: str = "float32") -> LoadedReader:
     except (*NONSENSE, RuntimeError, SafetensorError, ImportError) as error:
         if is_out_of_memory(error):
             raise
-        first = str(error).strip().partition("\n")[0]
+        first = first_words(error)
         raise ModelError(
             f"Reader {folder.name!r} could not be loaded ({first}); copy it again."
         ) from error

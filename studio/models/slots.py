@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
-from studio.context import Outfit, Rung
+from studio.context import ModelSpec, Outfit, Rung
 
 Key = tuple[str, str]
 
@@ -114,3 +114,23 @@ class Held:
 def mb(size: int) -> str:
     """Bytes as people read them."""
     return f"{size / 1e6:,.0f} MB"
+
+
+class InMemory(Protocol):
+    """The models of a device as whoever does not work with them sees and moves them."""
+
+    def held(self) -> list[Held]:
+        """The models in memory, most recently used first."""
+        ...
+
+    def load(self, spec: ModelSpec) -> None:
+        """Bring a model into memory, where it stays until its room is needed."""
+        ...
+
+    def unload(self, kind: str, model_id: str) -> bool:
+        """Drop a model that nobody holds; False when it is in use or not in memory."""
+        ...
+
+    def drop_idle(self, seconds: float) -> list[str]:
+        """Drop what nobody has held for so long; the titles."""
+        ...

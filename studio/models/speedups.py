@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.errors import ModelError, RequestError
+from studio.errors import ModelError, RequestError, first_words
 from studio.models.devices import Device
 from studio.models.entry import ModelEntry
 from studio.models.families import Network, denoiser_of
@@ -267,7 +267,7 @@ def put_on(pipe: Any, chosen: Sequence[str], device: Device) -> None:
         try:
             each.put_on(_denoiser(pipe))
         except (ImportError, OSError, RuntimeError, ValueError) as error:
-            first = str(error).strip().partition("\n")[0]
+            first = first_words(error)
             raise ModelError(
                 f"The speed-up {each.title!r} cannot be used here ({first}); leave it out."
             ) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.context import ModelSpec, Rung
-from studio.errors import ModelError, OutOfMemory
+from studio.errors import ModelError, OutOfMemory, first_words
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.slots import Footprint
 
@@ -91,7 +91,7 @@ class UpscalerLoader:
         except damaged as error:
             if is_out_of_memory(error):
                 raise OutOfMemory(_too_large(model_id, self._device())) from error
-            first = str(error).strip().partition("\n")[0]
+            first = first_words(error)
             raise ModelError(
                 f"{entry.path.name} could not be loaded ({first}); copy it again."
             ) from error

@@ -17,9 +17,10 @@ import numpy as np
 from studio.context import ModelSpec
 from studio.errors import DeviceBusy
 from studio.models.broker import Broker, Holder, Lease, this_thread
-from studio.models.devices import Device
+from studio.models.devices import Device, cpu_has_bfloat16
 from studio.models.manager import ModelManager
-from studio.models.readers import FULL, INT8, ReaderShelf
+from studio.models.readers import BFLOAT16, FULL, INT8, ReaderShelf
+from studio.people import Deed, needs
 from studio.reader.answerability import Answerability, read_answerability, sigmoid
 from studio.reader.documents import Document
 from studio.reader.metrics import normalise
@@ -29,6 +30,9 @@ from studio.reader_requests import AskRequest, Precision
 
 _REMEMBERED = 4
 """Documents whose index is kept for further questions."""
+PATIENCE = 30.0
+"""Seconds that a question over the network waits for the device: each that waits holds up one of
+the server's threads, and when all of them wait nobody is served."""
 Waits = Callable[[list[Lease]], None]
 
 
@@ -86,12 +90,15 @@ def at_most(seconds: float) -> Waits:
 
 
 class Answering:
-    """Reads documents with the readers of a shelf; device: tells it once torch may be imported."""
+    """Reads documents with the readers of a shelf; device: tells it once torch may be imported.
+
+    models: that lend them; None where somebody else reads.
+    """
 
     def __init__(
         self,
         shelf: ReaderShelf,
-        models: ModelManager,
+        models: ModelManager | None,
         broker: Broker,
         device: Callable[[], Device],
     ):
@@ -102,6 +109,7 @@ class Answering:
         self._lock = threading.Lock()
         self._indexed: OrderedDict[str, Retriever] = OrderedDict()
 
+    @needs(Deed.MAKE)
     def ask(
         self,
         document: Document,
@@ -116,6 +124,7 @@ class Answering:
         loaded and RequestError for a question that is too long for it.
         """
         began = time.perf_counter()
+        assert self._models is not None
         entry = self._shelf.usable(request.reader)
         chosen = self._chosen(document, request)
         pairs = [Pair(request.question, document.passage_text(index)) for index in chosen]
@@ -160,9 +169,11 @@ class Answering:
 
     def spec(self, reader_id: str, precision: Precision) -> ModelSpec:
         """The loan that a precision means on this device."""
-        on_cpu = self._device().sort == "cpu"
-        rounded = on_cpu and precision is Precision.INT8
-        return ModelSpec(INT8 if rounded else FULL, reader_id)
+        if self._device().sort != "cpu" or precision is Precision.FULL:
+            return ModelSpec(FULL, reader_id)
+        if precision is Precision.INT8:
+            return ModelSpec(INT8, reader_id)
+        return ModelSpec(BFLOAT16 if cpu_has_bfloat16() else FULL, reader_id)
 
     def _chosen(self, document: Document, request: AskRequest) -> Sequence[int]:
         """Passages to be read, in the document's order: all of a short text, the best of a long."""

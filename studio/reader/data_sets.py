@@ -22,6 +22,7 @@ from typing import NoReturn
 from studio.context import Context
 from studio.errors import DataError, NotFound, from_os_error
 from studio.events import Progress
+from studio.people import EVERYBODYS, Deed, Owned, needs
 from studio.reader.squad import Squad, read_squad
 from studio.reader_requests import FetchDataRequest
 
@@ -70,10 +71,14 @@ def official_sum(name: str) -> str:
 
 
 class DataSets:
-    """The data sets of a data folder; looked up afresh, and read once as long as they stay."""
+    """The data sets of a data folder; looked up afresh, and read once as long as they stay.
 
-    def __init__(self, data: Path):
+    owned: who is shown which; of what is not shown the name is taken all the same.
+    """
+
+    def __init__(self, data: Path, owned: Owned = EVERYBODYS):
         self._folder = data / "data_sets"
+        self._owned = owned
         self._read: OrderedDict[_State, Squad] = OrderedDict()
         self._sums: dict[_State, str] = {}
         self._lock = threading.Lock()
@@ -81,13 +86,12 @@ class DataSets:
 
     def names(self) -> list[str]:
         """All of them, by name."""
-        return sorted(name for path in self._folder.glob("*.json*") if (name := _name(path)))
+        return sorted(self._shown())
 
     def path(self, name: str) -> Path:
         """The file of a name; NotFound when there is none."""
-        for path in self._folder.glob("*.json*"):
-            if _name(path) == name:
-                return path
+        if found := self._shown().get(name):
+            return found
         names = ", ".join(self.names()) or "none yet"
         raise NotFound(f"There is no data set {name!r}; there are: {names}.")
 
@@ -112,11 +116,10 @@ class DataSets:
 
     def having(self, sha256: str) -> str:
         """The name of the file with this sum, taken of it unpacked; "" when there is none."""
-        for path in sorted(self._folder.glob("*.json*")):
-            if _name(path) and self._sum(path) == sha256:
-                return _name(path)
-        return ""
+        shown = sorted(self._shown().items(), key=lambda each: each[1])
+        return next((name for name, path in shown if self._sum(path) == sha256), "")
 
+    @needs(Deed.MAKE)
     def add(self, content: bytes, name: str) -> str:
         """Keep a file and return the name it goes by; name: what it is called elsewhere.
 
@@ -132,19 +135,24 @@ class DataSets:
         with self._adding:
             number, free = 1, stem
             while (there := self._named(free)) is not None:
-                if _holds(there, content):
+                if self._owned.shows(free) and _holds(there, content):
                     return free
                 number += 1
                 free = f"{stem} {number}"
+            self._owned.keep(free)
             self._write(content, f"{free}{ending}")
         return free
 
+    @needs(Deed.MAKE)
     def remove(self, name: str) -> None:
-        """Delete a data set's file."""
+        """Delete a data set's file; Forbidden for one that is everybody's."""
+        path = self.path(name)
+        self._owned.demand(name)
         try:
-            self.path(name).unlink()
+            path.unlink()
         except OSError as error:
             raise from_os_error(error, f"delete the data set {name}") from error
+        self._owned.forget(name)
 
     def fetch(self, request: FetchDataRequest, context: Context) -> None:
         """The work function of a download: nothing is kept unless its sum is the official one."""
@@ -167,6 +175,15 @@ class DataSets:
         if key not in self._sums:
             self._sums[key] = _sha256(path)
         return self._sums[key]
+
+    def _shown(self) -> dict[str, Path]:
+        """The files by their names, as far as they are shown to who is at work."""
+        found: dict[str, Path] = {}
+        for path in self._folder.glob("*.json*"):
+            if name := _name(path):
+                found.setdefault(name, path)
+        shown = self._owned.shown(found)
+        return {name: path for name, path in found.items() if name in shown}
 
     def _named(self, name: str) -> Path | None:
         return next((p for p in self._folder.glob("*.json*") if _name(p) == name), None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from studio.context import Context
 from studio.errors import DataError
 from studio.events import Progress
-from studio.models.readers import INT8, ReaderShelf
+from studio.models.readers import ReaderShelf
 from studio.reader.answering import Answering
 from studio.reader.data_sets import DataSets, known_as
 from studio.reader.evaluation import Predicted, predicted
@@ -62,7 +62,7 @@ class Evaluating:
             )
         settings = {
             JOB: context.job_id,
-            "precision": "int8" if spec.kind == INT8 else "full",
+            "precision": spec.kind.partition("-")[2] or "full",
             "longest": request.longest,
             "max_length": reader.encoder.max_length,
             "overlap": reader.encoder.overlap,

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from studio.errors import DataError
+from studio.people import Deed, needs
 from studio.reader.comparison import Compared, compare
 from studio.reader.data_sets import official_sum
 from studio.reader.metrics import THRESHOLD, Scores, scores
@@ -74,6 +75,7 @@ class Leaderboard:
     def __init__(self, submissions: SubmissionTable):
         self._submissions = submissions
 
+    @needs(Deed.MAKE)
     def submit(
         self, entry: Entry, squad: Squad, predictions: Predictions, threshold: float = THRESHOLD
     ) -> SubmissionRow:
@@ -163,6 +165,7 @@ class Leaderboard:
         """Two submissions question by question; DataError when they are of other data sets."""
         return compare(squad, self.scores(a, squad), self.scores(b, squad))
 
+    @needs(Deed.MAKE)
     def delete(self, submission_id: int) -> None:
         """Delete a submission with its predictions, for ever."""
         self._submissions.delete(submission_id)
@@ -173,6 +176,8 @@ class Leaderboard:
         meant = sha256 or self._meant(name)
         if meant in ("", squad.sha256):
             return
+        if not (sha256 or official_sum(name) or any(e.name == name for e in self.data_sets())):
+            raise DataError(f"Somebody else calls another data set {name}; use another name.")
         ids = {asked.question.id for asked in squad.asked()}
         covered = sum(each in ids for each in predictions.texts)
         raise DataError(
@@ -183,8 +188,7 @@ class Leaderboard:
 
     def _meant(self, name: str) -> str:
         """sha256 of the file that a name means, "" where it is free."""
-        taken = (each.sha256 for each in self.data_sets() if each.name == name)
-        return official_sum(name) or next(taken, "")
+        return official_sum(name) or self._submissions.meant(name)
 
 
 def data_set_name(file: str) -> str:

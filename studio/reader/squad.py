@@ -7,15 +7,14 @@ import gzip
 import hashlib
 import io
 import json
-import os
-import secrets
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from studio.errors import DataError, from_os_error
+from studio.errors import DataError
+from studio.store.writing import replace_file
 
 T = TypeVar("T")
 
@@ -140,18 +139,7 @@ def write_squad(squad: Squad, path: Path) -> None:
     content = json.dumps(squad_json(squad)).encode()
     if path.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
-    aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        try:
-            with aside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise from_os_error(error, f"write {path.name} to {path.parent}") from error
+    replace_file(path, content)
 
 
 def parse_squad(content: bytes, name: str) -> Squad:

@@ -7,13 +7,18 @@ however long it waits, and no path ever comes from a client.
 import hashlib
 import re
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from sqlalchemy import text
 
 from studio.errors import NotFound, from_os_error
+from studio.people import Deed, acting, needs
 from studio.requests import HASH
+from studio.store.database import Database, repeated
 from studio.store.intake import Taken, take_mask, take_picture
 
 
@@ -28,15 +33,29 @@ class Input:
 
 
 class InputStore:
-    """All inputs of a data folder."""
+    """All inputs of a data folder.
 
-    def __init__(self, folder: Path):
+    The same pixels are kept once, whoever sends them, and shown to everyone who has sent them.
+    database: knows who that was; None for a folder of one person. admit: raises for who may keep
+    no more files.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database | None = None,
+        admit: Callable[[], None] = lambda: None,
+    ):
         self._folder = folder / "inputs"
+        self._admit = admit
+        self._database = database
 
+    @needs(Deed.MAKE)
     def add_picture(self, data: bytes, name: str = "The file") -> Input:
         """Keep an uploaded picture as RGB; InputError in one sentence when it is none."""
         return self._keep(take_picture(data, name))
 
+    @needs(Deed.MAKE)
     def add_mask(self, data: bytes, name: str = "The mask") -> Input:
         """Keep an uploaded mask, 255 where it is painted."""
         return self._keep(take_mask(data, name))
@@ -46,7 +65,7 @@ class InputStore:
         return self._keep(Taken(image))
 
     def open(self, digest: str) -> Image.Image:
-        """The picture of a hash, loaded; NotFound when it is not (or no longer) here."""
+        """The picture of a hash, loaded; NotFound when it is not here for who is at work."""
         path = self.path(digest)
         try:
             with Image.open(path, formats=["PNG"]) as image:
@@ -68,7 +87,7 @@ class InputStore:
         if not re.fullmatch(HASH, digest):
             raise NotFound(f"{digest[:80]!r} is no hash of an input.")
         path = self._folder / digest[:2] / f"{digest}.png"
-        if not path.is_file():
+        if not path.is_file() or not self._is_shown(digest):
             raise NotFound(f"Input {digest[:12]}… is not here any more; send the picture again.")
         return path
 
@@ -77,8 +96,13 @@ class InputStore:
         digest = hash_of(image)
         target = self._folder / digest[:2] / f"{digest}.png"
         kept = Input(digest, image.width, image.height, taken.notes)
-        if target.is_file():
-            return kept
+        self._admit()
+        if not target.is_file():
+            self._write(image, target)
+        self._note(digest, target)
+        return kept
+
+    def _write(self, image: Image.Image, target: Path) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # Written aside first: two uploads of the same picture must not meet half a file.
@@ -91,7 +115,38 @@ class InputStore:
                     Path(aside.name).unlink(missing_ok=True)
         except OSError as error:
             raise from_os_error(error, f"keep the picture in {self._folder}") from error
-        return kept
+
+    @repeated
+    def _note(self, digest: str, target: Path) -> None:
+        """Remember who has sent a picture; the studio's own need no note, for it sees all."""
+        person = acting()
+        if self._database is None or not person.id:
+            return
+        with self._database.write() as db:
+            db.execute(
+                text(
+                    "INSERT INTO inputs (person, hash, bytes, created_at)"
+                    " VALUES (:person, :hash, :bytes, :now) ON CONFLICT (person, hash) DO NOTHING"
+                ),
+                {
+                    "person": person.id,
+                    "hash": digest,
+                    "bytes": target.stat().st_size,
+                    "now": time.time(),
+                },
+            )
+
+    def _is_shown(self, digest: str) -> bool:
+        """Whether who is at work has sent a picture, or sees everybody's."""
+        person = acting()
+        if self._database is None or person.is_administrator:
+            return True
+        with self._database.read() as db:
+            found = db.execute(
+                text("SELECT 1 FROM inputs WHERE person = :person AND hash = :hash"),
+                {"person": person.id, "hash": digest},
+            ).first()
+        return found is not None
 
 
 def hash_of(image: Image.Image) -> str:

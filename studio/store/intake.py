@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from studio.errors import InputError
+from studio.errors import InputError, first_words
 
 MAX_PIXELS = 100_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -72,7 +72,7 @@ def in_words(name: str) -> Iterator[None]:
     except MemoryError:
         raise InputError(f"{name} does not fit into memory; make it smaller.") from None
     except Exception as error:  # decoders of foreign files raise anything
-        first = str(error).strip().partition("\n")[0][:120] or type(error).__name__
+        first = first_words(error)
         raise InputError(
             f"{name} is cut off or damaged ({first}); save it anew and try again."
         ) from error

@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from studio.errors import NotFound, StorageError, from_os_error
-from studio.store.database import Database
+from studio.store.belongings import Belongings, Sort
+from studio.store.database import Database, repeated
 
 PREDICTIONS = "predictions.json.gz"
 NA_PROBS = "na_probs.json.gz"
@@ -78,12 +79,14 @@ class DataSetRow:
 
 
 class SubmissionTable:
-    """All evaluations of a data folder."""
+    """All evaluations of a data folder; those of others, as `Things` says, are not there."""
 
     def __init__(self, database: Database, folder: Path):
         self._database = database
         self._folder = folder / "submissions"
+        self._owned = Belongings(database).of(Sort.SUBMISSION)
 
+    @repeated
     def save(self, new: NewSubmission) -> int:
         """Write the files and the row and return the row's id; all or nothing.
 
@@ -115,6 +118,7 @@ class SubmissionTable:
                         text(f"INSERT INTO submissions ({columns}) VALUES ({values}) RETURNING id"),
                         fields,
                     ).one()
+                    self._owned.keep_in(db, str(row.id))
                     target = self._of(row.id)
                     # A row that was not committed leaves its folder; nobody else has this id.
                     shutil.rmtree(target, ignore_errors=True)
@@ -125,16 +129,18 @@ class SubmissionTable:
             raise from_os_error(error, f"keep the submission in {self._folder}") from error
         return int(row.id)
 
+    @repeated
     def get(self, submission_id: int) -> SubmissionRow:
         """The submission of this id, or NotFound."""
         with self._database.read() as db:
             row = db.execute(
                 text("SELECT * FROM submissions WHERE id = :id"), {"id": submission_id}
             ).first()
-        if row is None:
+        if row is None or not self._owned.shows(str(submission_id)):
             raise NotFound(f"There is no submission {submission_id}; it may have been deleted.")
         return _read(row)
 
+    @repeated
     def listed(self, data_set: str = "") -> tuple[SubmissionRow, ...]:
         """Best first by f1, then by exact, the older first among equals; "" for all data sets."""
         where = "WHERE data_set = :data_set" if data_set else ""
@@ -143,22 +149,33 @@ class SubmissionTable:
                 text(f"SELECT * FROM submissions {where} ORDER BY f1 DESC, exact DESC, id"),
                 {"data_set": data_set} if data_set else {},
             )
-            return tuple(_read(row) for row in rows)
+            found = [_read(row) for row in rows]
+        shown = self._owned.shown(str(row.id) for row in found)
+        return tuple(row for row in found if str(row.id) in shown)
 
     def data_sets(self) -> tuple[DataSetRow, ...]:
         """What was evaluated on, by name."""
+        found: dict[tuple[str, str], list[SubmissionRow]] = {}
+        for row in sorted(self.listed(), key=lambda row: row.id):
+            found.setdefault((row.data_set, row.data_set_sha256), []).append(row)
+        counted = [
+            DataSetRow(*key, max(row.questions for row in rows), len(rows))
+            for key, rows in found.items()
+        ]
+        return tuple(sorted(counted, key=lambda each: each.name))
+
+    @repeated
+    def meant(self, data_set: str) -> str:
+        """sha256 of the file that a name was first used for, by whomsoever; "" for a free one."""
         with self._database.read() as db:
-            rows = db.execute(
+            found = db.execute(
                 text(
-                    "SELECT data_set, data_set_sha256, max(questions) AS questions,"
-                    " count(*) AS submissions FROM submissions"
-                    " GROUP BY data_set, data_set_sha256 ORDER BY data_set, min(id)"
-                )
-            )
-            return tuple(
-                DataSetRow(row.data_set, row.data_set_sha256, row.questions, row.submissions)
-                for row in rows
-            )
+                    "SELECT data_set_sha256 FROM submissions WHERE data_set = :data_set"
+                    " ORDER BY id LIMIT 1"
+                ),
+                {"data_set": data_set},
+            ).scalar()
+        return str(found or "")
 
     def predictions(self, submission_id: int) -> dict[str, str]:
         """The text for each question id; NotFound when somebody removed the file."""
@@ -174,6 +191,7 @@ class SubmissionTable:
     def delete(self, submission_id: int) -> None:
         """Delete a submission with its files, for ever."""
         self.get(submission_id)
+        self._owned.demand(str(submission_id))
         folder = self._of(submission_id)
         try:
             if folder.exists():
@@ -182,6 +200,7 @@ class SubmissionTable:
             raise from_os_error(error, f"delete submission {submission_id}") from error
         with self._database.write() as db:
             db.execute(text("DELETE FROM submissions WHERE id = :id"), {"id": submission_id})
+        self._owned.forget(str(submission_id))
 
     def _of(self, submission_id: int) -> Path:
         return self._folder / str(int(submission_id))

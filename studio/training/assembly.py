@@ -3,15 +3,17 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from studio.diffusion.conditioning import TextEncoding
 from studio.diffusion.texts import texts_of
-from studio.errors import ModelError, RequestError
+from studio.errors import RequestError
+from studio.models.accelerators import accelerator_in
 from studio.models.catalogue import Catalogue
-from studio.models.devices import Device, Dtype
+from studio.models.devices import Device, Dtype, cpu_has_bfloat16
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.entry import ModelEntry
 from studio.training.cache.kept import Kept, fingerprint
@@ -129,7 +131,7 @@ def assembled(task: Task, folder: RunFolder) -> Parts:
     assert family is not None
     pipe = loaded(task, entry, accelerator)
     changed = trained(request, pipe, family)
-    apart, others = _placed(task, entry)
+    apart, others = placed_of(task, entry)
     placed, count = [*apart.learnt, *others], len(apart.learnt)
     process = process_of(pipe.scheduler.config, flow=family.flow, gamma=request.min_snr_gamma)
     mark = fingerprint(entry)
@@ -163,24 +165,16 @@ def assembled(task: Task, folder: RunFolder) -> Parts:
 
 def accelerator_of(request: TrainRequest) -> "Accelerator":
     """What spreads the work over devices and formats; ModelError where there is no such format."""
-    from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
-    if request.threads:
-        torch.set_num_threads(request.threads)
-    names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-    fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    names["auto"] = "bf16" if fast else "no"
     # Of text encoders the last layers are not read by all families.
     unused = DistributedDataParallelKwargs(find_unused_parameters=request.text_encoder)
-    try:
-        accelerator = Accelerator(
-            mixed_precision=names[request.precision], kwargs_handlers=[unused]
-        )
-    except (ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"The training cannot begin in {request.precision} here ({error}); take precision auto."
-        ) from None
+    accelerator = accelerator_in(
+        request.precision,
+        auto="bfloat16" if is_fast_in_bfloat16(request) else "float32",
+        threads=request.threads,
+        kwargs_handlers=[unused],
+    )
     if request.batch_size < accelerator.num_processes:
         raise RequestError(
             f"Batch size is {request.batch_size}, but {accelerator.num_processes} processes need a "
@@ -188,6 +182,14 @@ def accelerator_of(request: TrainRequest) -> "Accelerator":
             "batch_size",
         )
     return accelerator
+
+
+def is_fast_in_bfloat16(request: TrainRequest) -> bool:
+    """Whether a training is faster in bfloat16 than in float32 on this machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    # Weights that learn stay in float32, and a CPU converts all of them anew in each step.
+    return request.adds_lora and cpu_has_bfloat16()
 
 
 def loaded(task: Task, entry: ModelEntry, accelerator: "Accelerator") -> Any:
@@ -211,18 +213,22 @@ def named(request: TrainRequest, placed: Sequence[Placed], mark: str) -> str:
     return hashlib.sha256(f"{mark} {told} {request.batch_size}".encode()).hexdigest()[:24]
 
 
-def _placed(task: Task, entry: ModelEntry) -> tuple[Split, list[Placed]]:
+def placed_of(task: Task, entry: ModelEntry) -> tuple[Split, list[Placed]]:
     """The subject's pictures in their buckets, some of them held out, and the class's."""
     request = task.request
     side = request.resolution or entry.width
     own = examples(task.pictures, request)
     others: list[Example] = []
     if task.class_pictures is not None:
+        prompts = request.class_prompts
         told = request.model_copy(
-            update={"prompt": request.class_prompt, "trigger": "", "captions": CaptionSource.PROMPT}
+            update={"prompt": prompts[0], "trigger": "", "captions": CaptionSource.PROMPT}
         )
         there = examples(task.class_pictures, told)[: request.class_pictures]
-        others = [replace(each, repeats=1) for each in there]
+        others = [
+            replace(each, repeats=1, caption=prompts[int(Path(each.name).stem) % len(prompts)])
+            for each in there
+        ]
     shape = (side, entry.multiple, request.buckets, entry.largest)
     apart = split(place(own, *shape), request.held_out, request.flip)
     return apart, place(others, *shape)

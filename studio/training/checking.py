@@ -11,6 +11,7 @@ from studio.errors import NotFound
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.families import Texts
+from studio.people import Deed, needs
 from studio.training.derive import Derived, derivations, resolved
 from studio.training.health import fixes, thumbnails
 from studio.training.health.check import Report, check
@@ -92,17 +93,19 @@ class Checking:
         found = survey(self.sets.path(request.pictures), request).examples
         return _placed(request, found, self._catalogue.usable(request.model))
 
+    @needs(Deed.MAKE)
     def mend(self, name: str, fix: Fix) -> str:
         """Do what a fix says to a set; a sentence on what was done."""
-        return fixes.apply(self.sets.path(name), fix).sentence
+        return fixes.apply(self.sets.own(name), fix).sentence
 
     def last_mended(self, name: str) -> str:
         """What was mended last, "" when there is nothing to take back."""
         return fixes.last(self.sets.path(name))
 
+    @needs(Deed.MAKE)
     def take_back(self, name: str) -> str:
         """Undo what was mended last; what that was."""
-        return fixes.undo(self.sets.path(name))
+        return fixes.undo(self.sets.own(name))
 
     def cut(self, name: str, picture: Found, shape: tuple[str, int, bool]) -> bytes:
         """A picture of a set with what is cut off in the dark, as WebP.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.errors import StorageError, from_os_error
-from studio.store.folders import write_folder
+from studio.store.writing import write_folder
 
 if TYPE_CHECKING:
     import torch

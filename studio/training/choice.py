@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from studio.errors import NotFound, from_os_error
-from studio.store.folders import flush
+from studio.store.writing import flush
 from studio.training.run_folder import RunFolder
 from studio.training.watching.recommendation import Recommendation, Scores, recommended
 from studio.training.watching.verdict import Verdict, verdict

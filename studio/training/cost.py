@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from studio.errors import DataError, from_os_error
+from studio.errors import DataError
+from studio.store.writing import replace_file
 
 FILE = "cost.json"
 KEPT_CHECKPOINTS = 3
@@ -40,12 +41,7 @@ class Cost:
 
     def write(self, folder: Path) -> None:
         """Put it into a run's folder."""
-        try:
-            aside = folder / f"{FILE}.part"
-            aside.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-            aside.replace(folder / FILE)
-        except OSError as error:
-            raise from_os_error(error, f"write {folder / FILE}") from None
+        replace_file(folder / FILE, json.dumps(asdict(self), indent=2).encode())
 
 
 def read_cost(folder: Path) -> Cost:

@@ -150,7 +150,7 @@ class _Derivation:
         trigger = self._trigger()
         if trigger:
             yield "trigger", trigger, "what the prompt says and the class prompt does not"
-        word = (_words(self._request.class_prompt) or [""])[-1]
+        word = (_words(self._class_prompt()) or [""])[-1]
         if word:
             yield "initial_word", word, "the last word of the class prompt"
 
@@ -217,11 +217,15 @@ class _Derivation:
         if self._class_examples:
             return min(self._class_examples, 2000), f"the {self._class_examples:,} that are there"
         count = max(1, len(self._examples))
-        wanted = _CLASS_PER_PICTURE * count
-        return min(wanted, _CLASS_MOST), (
+        wanted, prompts = _CLASS_PER_PICTURE * count, len(self._request.class_prompts)
+        said = (
             f"{_CLASS_PER_PICTURE} for each of {count:,} picture{'s' * (count != 1)} = "
             f"{wanted:,}, at most {_CLASS_MOST}"
         )
+        found = min(wanted, _CLASS_MOST)
+        if prompts > found:
+            return min(prompts, 2000), f"{said}, but one for each of {prompts:,} prompts"
+        return found, said
 
     def _micro_batch(self) -> tuple[int, str]:
         share = math.ceil(self._request.batch_size / self._request.processes)
@@ -230,7 +234,11 @@ class _Derivation:
         return min(share, 256), "the whole batch, until memory asks for less"
 
     def _trigger(self) -> str:
-        return self._request.trigger or trigger_of(self._request.prompt, self._request.class_prompt)
+        return self._request.trigger or trigger_of(self._request.prompt, self._class_prompt())
+
+    def _class_prompt(self) -> str:
+        """The class itself is what the first line says."""
+        return next(iter(self._request.class_prompts), "")
 
     def _sample_prompts(self) -> tuple[tuple[str, ...], str]:
         """The subject, the subject elsewhere, and its class, by which drift is seen."""
@@ -240,7 +248,7 @@ class _Derivation:
             f" {_SCENE}",
         )
         elsewhere = f"{subject.rstrip('.')}{scene}" if subject else ""
-        without = (self._request.class_prompt or _without(subject, self._trigger())) or next(
+        without = (self._class_prompt() or _without(subject, self._trigger())) or next(
             iter(self._entry.examples), ""
         )
         prompts = tuple(dict.fromkeys(filter(None, (subject, elsewhere, without))))

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
-from studio.errors import AtelierError, StorageError
+from studio.errors import AtelierError, StorageError, first_words
 from studio.training.beat import Beat
 from studio.training.run_folder import Phase, RunFolder, Wish
 from studio.training.task import Task, read_task
@@ -97,7 +97,7 @@ def in_words(error: Exception) -> str:
         return str(StorageError(f"The run could not be written or read ({error})."))
     if is_out_of_memory(error):
         return "The run does not fit into memory; take smaller pictures, batches or ranks."
-    first = str(error).strip().partition("\n")[0][:200]
+    first = first_words(error)
     return (
         f"An unexpected fault stopped the run ({type(error).__name__}: {first}); "
         "its log has the details."

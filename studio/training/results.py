@@ -10,13 +10,13 @@ from PIL import Image
 
 from studio.errors import ModelError
 from studio.models.catalogue import Catalogue
+from studio.models.hashes import legacy_hash
 from studio.training.assembly import Parts
 from studio.training.choice import export_path
 from studio.training.export.card import model_card
 from studio.training.export.embedding import write_embedding
 from studio.training.export.facts import Facts, versions
 from studio.training.export.lora import write_lora
-from studio.training.export.metadata import legacy_hash
 from studio.training.export.whole import write_file, write_folder
 from studio.training.launch.asking import place_of
 from studio.training.methods.trained import ADAPTER

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from studio.errors import DataError, from_os_error
+from studio.errors import DataError, first_words, from_os_error
 from studio.training.run_folder import TASK
 from studio.training_requests import TrainRequest
 
@@ -39,7 +39,7 @@ def read_task(folder: Path) -> Task:
     try:
         return Task.model_validate_json((folder / TASK).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        first = str(error).strip().partition("\n")[0]
+        first = first_words(error)
         raise DataError(
             f"The run in {folder} has no task that can be read ({first}); begin it again."
         ) from None

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import AtelierError
-from studio.reader.answering import Answered, Found, at_most
+from studio.reader.answering import PATIENCE, Answered, Found, at_most
 from studio.reader.documents import SUFFIXES, Document, pasted, read_document
 from studio.reader_requests import AskRequest, Precision
 from studio.services import Services
@@ -23,9 +23,6 @@ not.</div></div>"""
 _PASTE = "Paste a text"
 _AROUND = 700
 """Characters of a passage that are shown on either side of an answer."""
-PATIENCE = 30.0
-"""Seconds that a question waits for the device: each that waits holds up one of the page's threads,
-and when all of them wait nobody is served."""
 EXAMPLES = (
     (
         "The lighthouse",
@@ -98,7 +95,9 @@ def build(services: Services, reader: gr.Dropdown) -> Ask:
                 max_lines=3,
                 elem_id="at-reader-question",
             )
-            ask = gr.Button("Ask", variant="primary", elem_id="at-reader-run")
+            ask = gr.Button(
+                "Ask", variant="primary", elem_id="at-reader-run", elem_classes="at-members"
+            )
         with gr.Column(min_width=0, elem_classes="at-result"):
             answer = gr.HTML(_EMPTY, padding=False, elem_id="at-reader-answer")
         with gr.Column(min_width=0, elem_classes="at-settings"):

@@ -20,7 +20,7 @@ from studio.services import Services
 from tabs.blocks import going
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.report import report
-from tabs.blocks.stage import duration
+from tabs.blocks.stage import duration, in_line
 from tabs.forms import Form, Values
 
 _EMPTY = """<div class="at-reading"><div class="at-empty"><strong>The official scores</strong>
@@ -75,7 +75,9 @@ def build(services: Services) -> Benchmark:
                 readers, value=_first(readers), label="Reader", elem_id="at-score-reader"
             )
             with gr.Row(elem_classes="at-run-row"):
-                score = gr.Button("Score", variant="primary", elem_id="at-score-run")
+                score = gr.Button(
+                    "Score", variant="primary", elem_id="at-score-run", elem_classes="at-members"
+                )
                 stop = gr.Button("Stop", visible=False, elem_id="at-score-cancel")
         with gr.Column(min_width=0, elem_classes="at-result"):
             progress = gr.HTML("", padding=False, elem_id="at-score-progress")
@@ -84,7 +86,7 @@ def build(services: Services) -> Benchmark:
             with gr.Accordion("How to read", open=False):
                 fields["precision"] = gr.Dropdown(
                     [each.value for each in Precision],
-                    value=Precision.FULL.value,
+                    value=Precision.AUTO.value,
                     label="Precision",
                     info="int8 is faster on a CPU and loses some right answers",
                 )
@@ -237,7 +239,8 @@ def progress_line(event: object) -> str:
     elif isinstance(event, Loading):
         name, words = "Loads", f"{event.model} …"
     elif isinstance(event, Queued):
-        name, words = "Waits", f"at place {event.position} in the line"
+        place, begins = in_line(event.position, event.seconds)
+        name, words = place, begins or "it begins by itself"
     elif isinstance(event, Waiting):
         name, words = "Waits", f"until {event.holder} has ended"
     return going.bar(name, words, share)

@@ -12,8 +12,9 @@ from studio.errors import AtelierError, DataError
 from studio.reader.breakdown import Difference, difference
 from studio.reader.comparison import Compared, Right, compare, counts, only
 from studio.services import Services
+from studio.store.belongings import Sort
 from studio.store.submissions import SubmissionRow
-from tabs.blocks import compared, standings
+from tabs.blocks import compared, sharing, standings
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.report import tiles
 from tabs.theme import script
@@ -51,6 +52,7 @@ class Board:
     facts: gr.HTML
     other: gr.Dropdown
     delete: gr.Button
+    sharing: sharing.Sharing
     report: gr.HTML
     versus: gr.Column
     summary: gr.HTML
@@ -99,6 +101,7 @@ def build() -> Board:
                 [_NOBODY], value=0, label="Compare with", min_width=240, elem_id="at-board-other"
             )
             delete = gr.Button(_DELETE, size="sm", min_width=120, elem_id="at-board-delete")
+        shared = sharing.build("at-board")
         report = gr.HTML("", padding=False, elem_id="at-board-report")
         with gr.Column(visible=False, elem_id="at-board-versus") as versus:
             summary = gr.HTML("", padding=False)
@@ -126,6 +129,7 @@ def build() -> Board:
         facts=facts,
         other=other,
         delete=delete,
+        sharing=shared,
         report=report,
         versus=versus,
         summary=summary,
@@ -319,6 +323,8 @@ def wire(view: Board, services: Services, tab: gr.Tab, report: Report) -> BoardH
     handlers = BoardHandlers(services, view, report)
     latest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
     sought = [view.data_set, view.history, view.picked]
+    own = sharing.Controls(own=[view.delete])
+    sharing.wire(view.sharing, services, view.picked, Sort.SUBMISSION, own)
     tab.select(handlers.lists, sought, [view.data_set, view.table], **latest)
     for changed in (view.data_set.input, view.history.input):
         changed(handlers.table, sought, [view.table], **latest)

@@ -14,7 +14,8 @@ from studio.errors import AtelierError
 from studio.reader.question_words import QUESTION_WORDS
 from studio.reader.squad import Squad, squad_json
 from studio.services import Services
-from tabs.blocks import data_facts
+from studio.store.belongings import Sort
+from tabs.blocks import data_facts, sharing
 from tabs.blocks.data_lists import PAGE, Key, Kind, Page, Sought, Worked
 from tabs.blocks.maker import QUIET, in_words
 from tabs.forms import Values
@@ -48,6 +49,7 @@ class DataView:
     upload: gr.UploadButton
     file: gr.HTML
     delete: gr.Button
+    sharing: sharing.Sharing
     sure: gr.State
     search: gr.Textbox
     answerable: gr.Radio
@@ -138,6 +140,7 @@ def _build_controls(made: dict[str, Any]) -> None:
         made["delete"] = gr.Button(
             _DELETE, size="sm", min_width=90, visible=False, elem_id="at-data-delete"
         )
+    made["sharing"] = sharing.build("at-data")
     made["search"] = gr.Textbox(
         label="Search",
         placeholder="in questions, answers and passages",
@@ -405,6 +408,8 @@ def wire(view: DataView, services: Services, tab: gr.Tab) -> DataHandlers:
     latest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
     # Of a large file, faults take some seconds and repairs some more.
     slow = {**latest, "show_progress": "minimal", "show_progress_on": view.figures}
+    controls = sharing.Controls(own=[view.delete], members=[view.repair, view.upload])
+    sharing.wire(view.sharing, services, view.data_set, Sort.DATA_SET, controls)
     tab.select(handlers.lists, view.inputs, view.chosen, **latest)
     view.data_set.input(handlers.choose, [view.data_set], view.chosen, **latest)
     view.upload.upload(handlers.add, [view.upload], view.chosen, **latest)

@@ -12,6 +12,7 @@ from studio.requests import DownloadRequest
 from studio.services import Services
 from tabs.blocks import going
 from tabs.blocks.maker import QUIET, in_words
+from tabs.events import apart
 from tabs.forms import Form
 
 _KINDS = ("download",)
@@ -39,7 +40,7 @@ def build() -> Fetch:
             label="File (empty for the whole model)", placeholder="model.safetensors", max_lines=1
         )
         revision = gr.Textbox(label="Revision (empty for the newest)", max_lines=1)
-        start = gr.Button("Download", elem_id="at-fetch-start")
+        start = gr.Button("Download", elem_id="at-fetch-start", elem_classes="at-administrators")
     shown = gr.HTML("", elem_id="at-fetching", padding=False)
     cancel = gr.Button("Stop the download", visible=False, size="sm", elem_id="at-fetch-cancel")
     form = Form(DownloadRequest, {"repo": repo, "file": file, "revision": revision})
@@ -96,7 +97,7 @@ def wire(view: Fetch, services: Services, tab: gr.Tab, again: tuple[Any, Any, An
     view.start.click(handlers.submit, {*view.form.inputs}, [view.asked], **QUIET).success(
         handlers.follow, [view.asked], **following
     ).then(*again, **QUIET)
-    tab.select(handlers.follow, None, **following).then(*again, **QUIET)
+    apart(tab.select).then(handlers.follow, None, **following).then(*again, **QUIET)
     view.cancel.click(handlers.cancel, None, None, **QUIET)
 
 

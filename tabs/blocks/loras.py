@@ -13,6 +13,7 @@ from studio.diffusion.networks_called import with_lora
 from studio.models.adapters import Lora, misfit
 from studio.models.entry import ModelEntry
 from studio.services import Services
+from tabs.events import apart
 from tabs.theme import script
 
 _SIDE = 320
@@ -108,7 +109,9 @@ def wire(loras: Loras, services: Services, model: gr.Dropdown, prompt: gr.Textbo
     handlers = LoraHandlers(services)
     listing = [loras.name, loras.card, loras.triggers]
     loras.group.expand(handlers.listed, [model, loras.name], listing, **quiet)
-    model.change(handlers.listed, [model, loras.name], listing, **quiet)
+    apart(model.change).then(
+        handlers.listed, [model, loras.name], listing, trigger_mode="always_last", **quiet
+    )
     loras.name.input(
         handlers.chosen, [loras.name], [loras.card, loras.triggers, loras.strength], **quiet
     )

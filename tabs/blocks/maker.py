@@ -10,7 +10,7 @@ import gradio as gr
 
 from studio.diffusion import tokens
 from studio.diffusion.upscaling.choices import of_pixels, of_second_pass
-from studio.errors import AtelierError
+from studio.errors import AtelierError, NotFound
 from studio.models.entry import ModelEntry
 from studio.requests import PROMPT_LIMIT, GenerationRequest, Schedule, validated
 from studio.services import Services
@@ -144,7 +144,10 @@ class MakerHandlers:
     def last_seed(self, page: PageJobs | None) -> Any:
         """The seed of the page's newest picture."""
         for job_id in reversed(page.ids if page else []):
-            made = self._services.queue.outputs(job_id)
+            try:
+                made = self._services.queue.outputs(job_id)
+            except NotFound:  # another folder's, or another person's who had this page before
+                continue
             if made:
                 return self._services.outputs.get(made[-1]).seed
         return gr.skip()

@@ -1,4 +1,4 @@
-"""New models from those that are here: merged, extracted, baked; how far it is and how to stop."""
+"""New models from those that are here, made in four ways; how far it is and how to stop."""
 
 import html
 from collections import Counter
@@ -16,22 +16,42 @@ from studio.model_requests import (
     MergeMethod,
     MergeRequest,
     NewModelRequest,
+    RankMethod,
+    ResizeRequest,
     StoredAs,
 )
 from studio.models.merging.blocks import PRESETS
 from studio.services import Services
 from tabs.blocks import fetch, going
 from tabs.blocks.maker import QUIET, in_words
+from tabs.events import apart
 from tabs.forms import Form, Values, slider
 
-WAYS = {"Merge": "merge", "Extract a LoRA": "extract", "Bake LoRAs in": "bake"}
+WAYS = {
+    "Merge": "merge",
+    "Extract a LoRA": "extract",
+    "Bake LoRAs in": "bake",
+    "Resize a LoRA": "resize",
+}
 _WEIGHT_INFO = {
     MergeMethod.SUM: "0 is all A, 1 is all B.",
     MergeMethod.THREE: "Shares of B and of C; the rest is A.",
     MergeMethod.DIFFERENCE: "How much of what B has beyond C is added to A.",
 }
 _BLOCKS_INFO = f"Empty, or a number for each block (25 for SD 1), or {', '.join(PRESETS)}."
-_KINDS = ("merge", "extract", "bake")
+_RANKS = {
+    "the same for all layers": RankMethod.FIXED.value,
+    "by share of the norm (sv_fro)": RankMethod.FROBENIUS.value,
+    "by share of the sum (sv_cumulative)": RankMethod.CUMULATIVE.value,
+    "by ratio to the largest (sv_ratio)": RankMethod.RATIO.value,
+}
+_SHARES: dict[str, tuple[float, str]] = {
+    RankMethod.FROBENIUS: (0.9, "Share of each layer's norm that is kept, to 1."),
+    RankMethod.CUMULATIVE: (0.9, "Share of the sum of singular values that is kept, to 1."),
+    RankMethod.RATIO: (10, "Kept is what is above the largest divided by this, more than 1."),
+}
+"""Of each method what it begins with and what it means."""
+_KINDS = tuple(WAYS.values())
 
 
 @dataclass(frozen=True)
@@ -58,16 +78,18 @@ def build() -> Making:
             "", label="Name of the new one", max_lines=1, elem_id="at-merge-name", max_length=100
         )
         groups, fields = {}, {}
-        for kind, fill in (("merge", _merging), ("extract", _extracting), ("bake", _baking)):
+        fills = (_merging, _extracting, _baking, _resizing)
+        for kind, fill in zip(_KINDS, fills, strict=True):
             with gr.Group(visible=kind == "merge") as groups[kind]:
                 fields[kind] = fill()
-        start = gr.Button("Start", elem_id="at-merge-start")
+        start = gr.Button("Start", elem_id="at-merge-start", elem_classes="at-members")
     shown = gr.HTML("", elem_id="at-merging", padding=False)
     cancel = gr.Button("Stop making it", visible=False, size="sm", elem_id="at-merge-cancel")
     requests: dict[str, type[NewModelRequest]] = {
         "merge": MergeRequest,
         "extract": ExtractRequest,
         "bake": BakeRequest,
+        "resize": ResizeRequest,
     }
     forms = {kind: Form(requests[kind], {"name": name, **fields[kind]}) for kind in _KINDS}
     return Making(opened, way, groups, forms, start, shown, cancel, gr.State(""))
@@ -91,7 +113,7 @@ class MergeHandlers:
         return [
             gr.Dropdown(
                 loras
-                if field == "loras"
+                if field in ("loras", "lora")
                 else [("none", ""), *models]
                 if field == "model_c"
                 else models
@@ -115,6 +137,11 @@ class MergeHandlers:
             gr.Textbox(visible=third),
         ]
 
+    def choose_ranks(self, method: str) -> gr.Number:
+        """The share of a method, as it is usual; hidden where there is none."""
+        value, info = _SHARES.get(method, (0.9, ""))
+        return gr.Number(value=value, info=info, visible=bool(info))
+
     def submit(self, values: Values) -> str:
         """Put a job into the queue and return its id, or say why it cannot be done."""
         way = str(values[self._view.way])
@@ -131,7 +158,7 @@ class MergeHandlers:
         for job in going.each_job(self._queue, _KINDS, own):
             asked = self._queue.request(job)
             assert isinstance(asked, NewModelRequest)
-            for event in self._queue.follow(job.id):
+            for event in self._queue.follow(job.id, missed=True):
                 if isinstance(event, Notice):
                     gr.Info(html.escape(event.text), title=html.escape(asked.name), duration=10)
                 elif event is not None:
@@ -174,11 +201,15 @@ def wire(
         [merging[name] for name in ("model_c", "weight", "weight_c", "blocks_c")],
         **QUIET,
     )
+    resizing = view.forms["resize"].fields
+    resizing["method"].input(
+        handlers.choose_ranks, [resizing["method"]], [resizing["share"]], **QUIET
+    )
     inputs = {component for form in view.forms.values() for component in form.inputs}
     view.start.click(handlers.submit, {*inputs, view.way}, [view.asked], **QUIET).success(
         handlers.follow, [view.asked], **following
     ).then(*again, **QUIET).then(*header, **QUIET).then(*lists, **QUIET)
-    tab.select(handlers.follow, None, **following).then(*again, **QUIET)
+    apart(tab.select).then(handlers.follow, None, **following).then(*again, **QUIET)
     view.cancel.click(handlers.cancel, None, None, **QUIET)
 
 
@@ -231,6 +262,31 @@ def _baking() -> dict[str, Any]:
         "strengths": gr.Textbox(
             "", label="Strengths", info="One for each, one for all, or none for 1.", max_lines=1
         ),
+        "stored": _stored(list(StoredAs), StoredAs.SAME),
+    }
+
+
+def _resizing() -> dict[str, Any]:
+    rank, share = (ResizeRequest.model_fields[name].default for name in ("rank", "share"))
+    return {
+        "lora": _model("LoRA", elem_id="at-resize-lora"),
+        "rank": gr.Number(
+            rank,
+            label="Rank",
+            info="Of each layer's two matrices, at most.",
+            precision=0,
+            elem_id="at-resize-rank",
+        ),
+        "conv_rank": gr.Number(
+            None, label="Rank of convolutions", info="0: the same.", precision=0
+        ),
+        "method": gr.Dropdown(
+            list(_RANKS.items()),
+            value=RankMethod.FIXED.value,
+            label="Rank of each layer",
+            elem_id="at-resize-method",
+        ),
+        "share": gr.Number(share, label="Share", visible=False, elem_id="at-resize-share"),
         "stored": _stored(list(StoredAs), StoredAs.SAME),
     }
 

@@ -61,7 +61,14 @@ def build_buttons(
 ) -> tuple[gr.Button, gr.Button, gr.Button]:
     """Run, skip and cancel; skips: whether a job has parts that can be left out."""
     with gr.Row(elem_classes="at-run-row"):
-        run = gr.Button(verb, variant="primary", scale=3, elem_id=f"{ids}run", min_width=120)
+        run = gr.Button(
+            verb,
+            variant="primary",
+            scale=3,
+            elem_id=f"{ids}run",
+            min_width=120,
+            elem_classes="at-members",
+        )
         # The stage's script lets these be pressed while a job runs.
         skip = gr.Button(
             "Skip",

@@ -15,6 +15,7 @@ from studio.requests import TimingRequest, validated
 from studio.services import Services
 from tabs.blocks import going
 from tabs.blocks.stage import duration
+from tabs.events import apart
 from tabs.forms import Form, Values
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -132,7 +133,7 @@ def wire(view: Speed, form: Form, services: Services) -> None:
     ).then(**refreshing)
     view.group.expand(handlers.follow, None, **following).then(**refreshing)
     view.stop.click(handlers.stop, None, None, **_QUIET)
-    model.change(**refreshing, queue=False)
+    apart(model.change).then(**refreshing, queue=False, trigger_mode="always_last")
 
 
 def refresh_after(event: Any, view: Speed, form: Form, services: Services) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import gradio as gr
@@ -142,9 +143,9 @@ def follow(queue: JobQueue, page: PageJobs, heartbeat: float = 5.0) -> Iterator[
 def fold(view: View, event: Event) -> View:
     """The view after an event."""
     match event:
-        case Queued(position=position):
-            text = "Next in line" if position == 1 else f"Waiting, {position - 1} before you"
-            return replace(view, status="queued", text=text, left="")
+        case Queued(position=position, seconds=seconds):
+            text, left = in_line(position, seconds)
+            return replace(view, status="queued", text=text, left=left)
         case Waiting(holder=holder, seconds_left=seconds):
             left = "" if seconds is None else f"free in {duration(seconds)}"
             text = f"Waiting for the device, which {holder} has"
@@ -168,6 +169,21 @@ def fold(view: View, event: Event) -> View:
             return replace(view, message=text, tone="note")
         case _:
             return _ended(view, event)
+
+
+def in_line(position: int, seconds: float | None) -> tuple[str, str]:
+    """A place in the line and when its turn should come, "" where that is not known."""
+    end = {1: "st", 2: "nd", 3: "rd"}.get(
+        position % 10 * (position % 100 not in (11, 12, 13)), "th"
+    )
+    text = "Next in line" if position == 1 else f"{position}{end} in line"
+    return text, f"begins in about {about(seconds)}" if seconds and seconds >= 1 else ""
+
+
+def about(seconds: float) -> str:
+    """A time that is only reckoned, no more exact than it can be: "40 s", "2 min", "1 h 10 min"."""
+    step = 1 if seconds < 10 else 10 if seconds < 90 else 60 if seconds < 3600 else 600
+    return duration(round(seconds / step) * step)
 
 
 def duration(seconds: float) -> str:
@@ -208,7 +224,8 @@ def _ended(view: View, event: Finished | Failed | Stopped) -> View:
 def _items(queue: JobQueue, page: PageJobs) -> tuple[int, ...]:
     items: tuple[int, ...] = ()
     for job_id in page.ids:
-        items = _with(items, queue.outputs(job_id))
+        with suppress(NotFound):
+            items = _with(items, queue.outputs(job_id))
     return items
 
 

@@ -97,7 +97,9 @@ def build() -> Tuning:
                 told["learning_rate"].default, label="Learning rate", step=1e-5
             )
             with gr.Row(elem_classes="at-run-row"):
-                start = gr.Button("Fine-tune", variant="primary", elem_id="at-tune-run")
+                start = gr.Button(
+                    "Fine-tune", variant="primary", elem_id="at-tune-run", elem_classes="at-members"
+                )
                 stop = gr.Button("Stop", visible=False, elem_id="at-tune-cancel")
         with gr.Column(min_width=0, elem_classes="at-result"):
             progress = gr.HTML("", padding=False, elem_id="at-tune-progress")

@@ -1,9 +1,31 @@
 """The state of the studio over HTTP."""
 
+import http.client
+import shutil
 import time
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from studio import __version__
+from studio.api import readiness
 from studio.requests import GenerationRequest
+
+ACKNOWLEDGED = 0.035
+"""Seconds, a little fewer than those after which a system acknowledges what it has received."""
+
+
+def test_an_answer_waits_for_no_acknowledgement(live_server):
+    """On a connection that is kept, as browsers do, each took 40 ms with Nagle's algorithm."""
+    connection = http.client.HTTPConnection(live_server.url.removeprefix("http://"), timeout=30)
+    seconds = []
+    for _ in range(30):
+        start = time.perf_counter()
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - start)
+    connection.close()
+    # The first ones are acknowledged at once, and a busy machine may take its time for some.
+    assert min(seconds[10:]) < ACKNOWLEDGED
 
 
 def test_health_answers_at_once(client):
@@ -60,6 +82,64 @@ def test_what_the_broker_did_is_counted_for_prometheus(client, services):
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert 'atelier_broker_events_total{event="lease"} 1.0' in answer.text
+
+
+def test_readiness_comes_with_the_device(client, services):
+    start = time.monotonic()
+    while (answer := client.get("/ready")).status_code != 200:
+        assert answer.status_code == 503
+        assert answer.json()["waits_for"] == ["the device is being prepared"]
+        assert time.monotonic() - start < 120
+        time.sleep(0.05)
+    assert answer.json() == {"waits_for": []}
+    services.trainer.stop()
+    assert client.get("/ready").json() == {"waits_for": ["a worker does not run"]}
+
+
+def test_a_full_disk_is_no_readiness(services, monkeypatch):
+    monkeypatch.setattr(readiness, "_LEAST_DISK", 1 << 70)
+    assert "the disk is full" in readiness.obstacles(services)
+
+
+def test_a_lost_data_folder_is_no_readiness(services):
+    shutil.rmtree(services.settings.data_dir)
+    assert "the data folder is gone" in readiness.obstacles(services)
+
+
+def test_all_is_measured_that_one_watches(client, services):
+    """The whole answer is read as Prometheus reads it."""
+    services.engine.device()
+    job_id = services.queue.submit(GenerationRequest(prompt="a red apple", steps=2, seed=1))
+    list(services.queue.follow(job_id))
+    assert client.get("/no-such-thing").status_code == 404
+    services.engine.empty()
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+    }
+
+    def value(name: str, **labels: str) -> float:
+        found = [
+            sample.value
+            for family in families.values()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        assert len(found) == 1, (name, labels, sorted(families))
+        return found[0]
+
+    assert value("atelier_jobs_total", kind="generate", end="finished") == 1
+    assert value("atelier_job_wait_seconds_count", kind="generate") == 1
+    assert value("atelier_line", state="waiting") == 0
+    assert value("atelier_evictions_total", to="nowhere", why="exclusive lease") == 1
+    assert value("atelier_memory_bytes", tier="device", what="models") == 0
+    used = value("atelier_memory_bytes", tier="device", what="used")
+    assert 0 < used < value("atelier_memory_bytes", tier="device", what="total")
+    assert value("atelier_http_responses_total", status="404") == 1
+    assert value("atelier_disk_free_bytes") > 0
+    assert value("atelier_info", version=__version__, database="sqlite") == 1
+    assert value("atelier_database_up") == 1
+    assert value("process_resident_memory_bytes") > 0
 
 
 def test_status_is_known_before_the_device_is(services):

@@ -9,7 +9,8 @@ from studio.training.pictures.listing import describe, find_pictures
 from studio.training.run_folder import RunFolder
 from studio.training.task import Task
 from studio.training.toml_files import read_toml
-from studio.training_requests import TrainRequest
+from studio.training.watching.grid import make_grid
+from studio.training_requests import GridRequest, TrainRequest
 from tabs.page import build_app
 
 
@@ -69,6 +70,8 @@ def test_nothing_is_found_by_a_path(client, picture, settings):
         "/runs/..%2F../settings.toml",
         "/runs/..%2F../samples/1/0",
         "/runs/none/samples/-1/0",
+        "/runs/none/grids/0123456789abcdef",
+        "/runs/..%2F../grids/..%2F../0",
     ):
         assert client.get(place).status_code in (404, 422), place
 
@@ -85,3 +88,20 @@ def test_samples_and_settings_of_a_run(client, settings):
     answer = client.get("/runs/rex-1/settings.toml")
     assert read_toml(answer.text)["steps"] == 7
     assert "attachment" in answer.headers["content-disposition"]
+
+
+def test_grids_of_a_run_whole_and_by_their_pictures(client, settings):
+    run = RunFolder(settings.data_dir / "runs" / "rex-2")
+    asked = TrainRequest(name="rex", pictures="my dogs", steps=7)
+    Task(request=asked, data=settings.data_dir, pictures=settings.data_dir).write(run.path)
+    wanted = GridRequest(run="rex-2", checkpoints=(2, 4), strengths=(1.0,), prompts=("a",))
+    made = make_grid(
+        wanted, run.path / "grids", lambda step, *_: Image.new("RGB", (20, 20), (step, 0, 0))
+    )
+    place = f"/runs/rex-2/grids/{made.digest}"
+    whole = client.get(place)
+    assert image(whole).width > 256
+    assert "grid.webp" in whole.headers["content-disposition"]
+    assert [image(client.get(f"{place}/{n}")).getpixel((5, 5))[0] for n in (0, 1)] == [2, 4]
+    assert client.get(f"{place}/2").status_code == 404
+    assert client.get(f"/runs/rex-2/grids/{'0' * 16}").status_code == 404

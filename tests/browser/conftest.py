@@ -14,10 +14,11 @@ Open = Callable[..., StudioPage]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder drive a browser."""
+    """All tests of this folder drive a browser, and see whether it is quick."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.alone)
 
 
 # Of the package, not of the session: Playwright keeps an event loop running in this thread, and

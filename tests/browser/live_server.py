@@ -31,9 +31,13 @@ def find_chromium() -> str | None:
 
 
 class LiveServer:
-    """`atelier serve` on a data folder; it can be killed and started again at the same address."""
+    """`atelier serve` on a data folder; it can be killed and started again at the same address.
 
-    def __init__(self, folder: Path):
+    more: settings, as variables of the environment.
+    """
+
+    def __init__(self, folder: Path, **more: str):
+        self._more = more
         self.data = folder / "data"
         self._log = folder / "server.log"
         self._work = folder
@@ -44,7 +48,7 @@ class LiveServer:
         """Start it and wait until it answers; returns self."""
         port = self.url.rpartition(":")[2] or "0"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ATELIER_")}
-        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"} | self._more
         command = [sys.executable, str(ROOT / "app.py"), "serve", "--port", port]
         self._log.unlink(missing_ok=True)
         with self._log.open("wb") as log:

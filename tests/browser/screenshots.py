@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
 from browser.live_server import CHROMIUM_ARGUMENTS, ROOT, LiveServer, find_chromium
 from browser.studio_page import StudioPage, Watch
@@ -60,6 +60,7 @@ def take(browser: Browser, server: LiveServer) -> None:
     shoot_extras(browser, server)
     shoot_models(browser, server)
     shoot_reading(browser, server)
+    shoot_training(browser, server)
 
     dark = opened(browser, server, WIDE, "dark")
     make(dark, "a penguin", 7)
@@ -162,7 +163,85 @@ def shoot_reading(browser: Browser, server: LiveServer) -> None:
     page.context.close()
 
 
-PARTS = {"reading": shoot_reading}
+def shoot_training(browser: Browser, server: LiveServer) -> None:
+    """Five drawings of a thing, learnt as a LoRA, and its grid."""
+    studio = opened(browser, server, WIDE)
+    studio.tab("Train")
+    page = studio.page
+
+    def box(name: str) -> Locator:
+        return page.locator(f"#at-train-{name}").locator("input, textarea").first
+
+    with page.expect_file_chooser() as chooser:
+        page.locator("#at-train-drop label").click()
+    chooser.value.set_files(sorted((ROOT / "tests" / "data" / "zug").glob("*.png")))
+    expect(page.locator("#at-train-strip img")).to_have_count(5, timeout=30_000)
+    box("trigger").fill("zug")
+    box("prompt").fill("a zug")
+    box("name").fill("zug")
+    box("name").blur()
+    page.locator("#at-train-check").click()
+    expect(page.locator("#at-train-health")).to_contain_text("steps a picture", timeout=60_000)
+    page.locator("#at-train-health").get_by_role("button", name="Close the check").click()
+    page.get_by_role("button", name="Steps and rates").click()
+    box("steps").fill("400")
+    page.get_by_role("button", name="Steps and rates").click()
+    page.get_by_role("button", name="Samples and checkpoints").click()
+    box("samples").fill("a zug\na zug on a blue background\na red apple")
+    box("sample-every").fill("100")
+    box("save-every").fill("100")
+    box("save-every").blur()
+    page.get_by_role("button", name="Samples and checkpoints").click()
+    page.locator("#at-train-run").click()
+    ended = page.locator('#at-train-shown .at-run-chip[data-phase="finished"]')
+    expect(ended).to_be_visible(timeout=900_000)
+    expect(page.locator("#at-train-grid")).to_be_visible()
+    shoot(studio, "train")
+    page.locator("#at-train-grid > button").click()
+    page.locator("#at-train-grid-paint").click()
+    expect(page.locator(".at-run-grid td img").last).to_be_visible(timeout=300_000)
+    studio.page.wait_for_timeout(2500)
+    panel, prompt = page.locator("#at-train-grid"), page.locator(".at-run-grid section").first
+    whole, first = panel.bounding_box(), prompt.bounding_box()
+    assert whole
+    assert first
+    shown = {**whole, "height": first["y"] + first["height"] - whole["y"]}
+    page.screenshot(path=TARGET / "train-grid.png", clip=shown, full_page=True)
+    page.context.close()
+
+
+def shoot_people(browser: Browser, _: LiveServer) -> None:
+    """The administrators' page of a studio of four, each of whom has made something."""
+    password = "three words and more"
+    with tempfile.TemporaryDirectory() as folder:
+        server = LiveServer(Path(folder), ATELIER_ACCOUNTS="on", ATELIER_PASSWORD=password).start()
+        page = browser.new_context(viewport=WIDE).new_page()
+        page.goto(f"{server.url}/login?next=/admin")
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Open the studio").click()
+        for name in ("Ada", "Ben", "Cem"):
+            page.get_by_label("Name", exact=True).fill(name)
+            page.get_by_role("button", name="Add").click()
+            expect(page.locator("#link")).to_contain_text(f"Send this to {name}")
+            entered = browser.new_context()
+            invited = entered.new_page()
+            invited.goto(page.locator("#link code").inner_text())
+            invited.get_by_label("Password", exact=True).fill(password)
+            invited.get_by_label("The same again").fill(password)
+            invited.get_by_role("button", name="Begin").click()
+            expect(invited.locator("#at-tabs")).to_be_visible()
+            job = {"kind": "generate", "prompt": "a red apple", "batch_count": len(name) * 2}
+            made = entered.request.post(f"{server.url}/api/v1/jobs", data=job).json()["id"]
+            entered.request.get(f"{server.url}/api/v1/jobs/{made}/events")
+            entered.close()
+        page.reload()
+        expect(page.get_by_role("heading", name="People")).to_be_visible()
+        page.wait_for_timeout(2500)
+        page.screenshot(path=TARGET / "admin.png")
+        server.stop()
+
+
+PARTS = {"people": shoot_people, "reading": shoot_reading, "training": shoot_training}
 """What can be photographed alone, for the rest takes minutes."""
 
 

@@ -192,7 +192,7 @@ class StudioPage:
 
     def pictures(self) -> list[int]:
         """Ids of the page's pictures, newest first."""
-        return [int(t.get_attribute("data-id") or 0) for t in self.strip.all()]
+        return self.strip.evaluate_all("tiles => tiles.map((tile) => Number(tile.dataset.id))")
 
     def seen(self) -> dict[str, Any]:
         """What the stage has shown so far, however briefly."""

@@ -23,11 +23,13 @@ SECONDS = 2.0
 
 COPIES = """
 INSERT INTO outputs (job_id, created_at, file, width, height, bytes, seed, model, prompt,
-                     negative_prompt, infotext, request)
+                     negative_prompt, infotext, request, folded)
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
 SELECT :job, i, 'outputs/old/' || i || '.png', 128, 128, 1000, i, 'older-model',
        CASE WHEN i % 100 = 0 THEN 'a rare unicorn ' ELSE 'a common horse ' END || i, '',
-       'a picture of long ago', '{}' FROM n
+       'a picture of long ago', '{}',
+       CASE WHEN i % 100 = 0 THEN 'a rare unicorn ' ELSE 'a common horse ' END || i || ' older'
+FROM n
 """
 
 

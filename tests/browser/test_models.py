@@ -1,5 +1,6 @@
 """The Models tab and the LoRA picker, as a person uses them."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,3 +101,48 @@ def test_a_model_is_merged_seen_and_used(studio: StudioPage, server: LiveServer)
     studio.run()
     studio.ends()
     shutil.rmtree(server.data / "models" / "mix")
+
+
+def test_a_lora_is_resized_seen_and_used(studio: StudioPage, server: LiveServer, lora: Path):
+    page = studio.page
+    studio.tab("Models")
+    page.locator("#at-merge > button.label-wrap").click()
+    page.get_by_label("Resize a LoRA").click()
+    picker = page.locator("#at-resize-lora")
+    expect(picker).to_be_visible(timeout=60_000)
+    picker.locator("input").click()
+    picker.get_by_role("option", name="wobbly").click()
+    page.locator("#at-merge-name input, #at-merge-name textarea").fill("wobbly-small")
+    rank, share = (page.locator(f"#at-resize-{name} input") for name in ("rank", "share"))
+    rank.fill("0")
+    with studio.told() as heard:
+        page.locator("#at-merge-start").click()
+    assert "Rank must be greater than or equal to 1, but is 0." in heard[0]
+    rank.fill("3")
+    expect(share).to_have_count(0)
+    page.locator("#at-resize-method input").click()
+    page.get_by_role("option", name="by share of the norm (sv_fro)").click()
+    expect(share).to_have_value("0.9")
+    share.fill("2")
+    with studio.told() as heard:
+        page.locator("#at-merge-start").click()
+    assert "Share must be at most 1 for sv_fro, but is 2." in heard[0]
+    share.fill("0.8")
+    page.locator("#at-merge-start").click()
+    told = page.get_by_test_id("toast-text")
+    ranks = re.compile(
+        r"^The LoRA had rank 4 and has ranks? .* it keeps (8|9)\d\.\d% of its norm\.$"
+    )
+    expect(told.filter(has_text=ranks)).to_have_count(1, timeout=60_000)
+    row = page.locator(".at-model", has_text="wobbly-small")
+    expect(row).to_have_count(1)
+    row.click()
+    expect(page.locator("#at-model-facts")).to_contain_text("LoRA resize: LoRA wobbly")
+    page.locator("#at-model-use").click()
+    expect(studio.prompt).to_have_value("<lora:wobbly-small:1>")
+    studio.fill("a red apple <lora:wobbly-small:1>", seed=7, steps=2)
+    studio.run()
+    studio.ends()
+    made = server.data / "models" / "loras" / "wobbly-small.safetensors"
+    assert made.stat().st_size < lora.stat().st_size
+    made.unlink()

@@ -72,7 +72,38 @@ def test_from_five_pictures_to_a_picture(open_page: Callable[..., StudioPage]):
     assert samples.first.evaluate("image => image.naturalWidth") > 0
     expect(page.locator("#at-train-stop")).to_be_hidden()
 
+    paints_a_grid(again)
+
     page.locator("#at-train-use").click()
     expect(again.prompt).to_have_value("a sks gem <lora:gem:1>")
     again.run()
     again.ends()
+
+
+def paints_a_grid(studio: StudioPage) -> None:
+    """Two strengths of each step, one of which is used at once."""
+    page = studio.page
+    page.locator("#at-train-grid > button").click()
+    box(page, "grid-strengths").fill("0.5, 1")
+    box(page, "grid-prompts").fill("a sks gem")
+    page.locator("#at-train-grid-paint").click()
+    cells = page.locator("#at-train-grid-shown td img")
+    expect(cells.last).to_be_visible(timeout=LONG)
+    assert cells.last.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    page.locator("#at-train-grid-shown td button").first.click()
+    expect(studio.prompt).to_have_value("a sks gem <lora:gem:0.5>")
+    studio.prompt.fill("")
+    studio.tab("Train")
+
+
+def test_an_open_tab_asks_for_nothing_by_itself(open_page: Callable[..., StudioPage]):
+    studio = open_page()
+    for tab in ("Train", "Models", "Train"):
+        studio.tab(tab)
+    studio.page.wait_for_timeout(4000)
+    asked: list[str] = []
+    studio.page.on(
+        "request", lambda each: asked.append(each.url) if "queue/join" in each.url else None
+    )
+    studio.page.wait_for_timeout(4000)
+    assert asked == []

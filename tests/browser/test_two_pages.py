@@ -64,7 +64,7 @@ def test_two_tabs_of_one_browser_keep_apart_too(studio: StudioPage):
 
 
 def test_a_tab_opened_in_mid_run_cannot_cancel_it_once_it_has_a_job_of_its_own(studio: StudioPage):
-    studio.fill("a red apple", steps=60, batch_count=2)
+    studio.fill("a red apple", steps=150, batch_count=10)
     studio.run()
     studio.works()
     first = studio.stage.get_attribute("data-job")

@@ -66,9 +66,9 @@ def test_a_dropped_picture_is_redrawn_in_tiles_with_time_left(studio: StudioPage
     page = studio.page
     studio.tab("Extras")
     page.locator("#at-extras-source input").set_input_files(
-        {"name": "in.png", "mimeType": "image/png", "buffer": png(150, 100)}
+        {"name": "in.png", "mimeType": "image/png", "buffer": png(300, 200)}
     )
-    expect(page.locator("#at-extras-source")).to_contain_text("150 × 100")
+    expect(page.locator("#at-extras-source")).to_contain_text("300 × 200")
     page.locator(".at-settings:visible button.label-wrap", has_text="Redraw").click()
     page.locator("#at-extras-strength input[type=number]").fill("0.3")
     page.locator("#at-extras-prompt textarea").fill("a green leaf")
@@ -81,7 +81,7 @@ def test_a_dropped_picture_is_redrawn_in_tiles_with_time_left(studio: StudioPage
     page.locator("#at-extras-prompt textarea").focus()
     page.keyboard.press("Control+Enter")
     finished(page, "extras")
-    assert shown(page, "extras").size == (300, 200)
+    assert shown(page, "extras").size == (600, 400)
     assert any("Tile" in text and "pass" in text for text in page.evaluate("window.tiles"))
     assert "Tile overlap: 0.25" in page.locator("#at-extras-stage .at-facts pre").text_content()
 

@@ -22,6 +22,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATELIER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ATELIER_DEVICE", "cpu")
     monkeypatch.setenv("ATELIER_DTYPE", "float32")
+    monkeypatch.setenv("ATELIER_PORT", "0")  # the usual one may be taken by whoever tests
     return tmp_path / "data"
 
 

@@ -189,7 +189,8 @@ def test_a_longer_prompt_than_one_chunk_is_read_to_its_end(studio: Studio, key: 
 def test_a_weight_changes_the_picture(studio: Studio, key: str) -> None:
     plain, weighed = (
         studio.pixels(**asked(key, prompt=prompt, width=64, height=64))
-        for prompt in ("a blue car", "a (blue:1.5) car")
+        # Random weights read hardly any of a prompt: a small weight changes a pixel, or none.
+        for prompt in ("a blue car", "(a blue car:9)")
     )
     assert not np.array_equal(plain, weighed)
 
@@ -296,7 +297,7 @@ def test_every_sampler_that_fits_makes_a_picture_and_goes_on_from_one(
     assert not np.array_equal(weak, strong)
 
 
-@pytest.mark.parametrize("sampler", set(Sampler) - set(samplers_for(flow=True)))
+@pytest.mark.parametrize("sampler", sorted(set(Sampler) - set(samplers_for(flow=True))))
 def test_a_sampler_that_does_not_fit_is_refused(studio: Studio, sampler: Sampler) -> None:
     with pytest.raises(RequestError, match="does not fit this model") as caught:
         studio.make(**{**asked("sd3"), "sampler": sampler})

@@ -238,3 +238,47 @@ def test_the_end_of_the_server_is_told_from_a_persons_wish():
     with pytest.raises(Cancelled) as told:
         taken_back.check()
     assert not isinstance(told.value, ServerEnds), "the person was first"
+
+
+def test_who_waits_without_a_thread_is_called_once_at_the_end():
+    channel, calls = Channel(), []
+    channel.when_closed(lambda: calls.append("early"))
+    channel.emit(step(1))
+    assert calls == []
+    channel.emit(Finished())
+    channel.emit(Failed(reason="too late"))
+    assert calls == ["early"]
+    channel.when_closed(lambda: calls.append("late"))
+    assert calls == ["early", "late"]
+
+
+def test_what_has_been_told_can_be_looked_at():
+    channel = Channel()
+    for event in (Queued(position=1), step(1), Saved(output_id=4), step(2)):
+        channel.emit(event)
+    assert channel.now() == [Queued(position=1), Saved(output_id=4), step(2)]
+
+
+def test_who_is_attached_is_called_after_every_event_until_detached():
+    channel, heard = Channel(), []
+
+    def call():
+        heard.append(channel.told()[-1])
+
+    channel.attach(call)
+    channel.emit(step(1))
+    channel.emit(Notice(text="slow"))
+    channel.detach(call)
+    channel.emit(step(2))
+    assert heard == [(1, step(1)), (2, Notice(text="slow"))]
+
+
+def test_what_was_told_has_numbers_to_go_on_from():
+    channel = Channel()
+    for event in (step(1), Saved(output_id=4), step(2)):
+        channel.emit(event)
+    assert channel.told() == [(2, Saved(output_id=4)), (3, step(2))]
+    assert channel.told(2) == [(3, step(2))]
+    assert channel.told(3) == []
+    channel.emit(Finished())
+    assert channel.told(3) == [(4, Finished())]

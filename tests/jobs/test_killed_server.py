@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from studio.errors import StorageError
-from studio.events import Finished, Status, Stopped
+from studio.events import Finished, Saved, Status
 from studio.services import build_services
 from studio.settings import Settings
 
@@ -74,27 +75,31 @@ def test_a_killed_server(folder):
         services.start()
 
         row = services.queue.get(long)
+        assert (row.status, row.losses) == (Status.RUNNING, 1), "it is begun again"
         outputs = services.queue.outputs(long)
-        assert row.status is Status.INTERRUPTED
-        assert row.ended_at is not None
-        assert list(services.queue.follow(long)) == [Stopped(status="interrupted", outputs=outputs)]
         assert set(saved) <= set(outputs), "every picture that was told of is kept"
         assert len(outputs) <= len(saved) + 1
         for output_id in outputs:
             with Image.open(services.outputs.path(output_id)) as image:
                 image.load()
                 assert image.size == (64, 64)
+        told = services.queue.follow(long, heartbeat=WAIT)
+        again = (event.output_id for event in told if isinstance(event, Saved))
+        assert tuple(islice(again, len(outputs))) == outputs, "none of them is kept a second time"
+        services.queue.cancel(long)
 
         events = list(services.queue.follow(short, heartbeat=WAIT))
         assert None not in events
         assert isinstance(events[-1], Finished)
         assert services.queue.get(short).status is Status.FINISHED
         (last,) = services.queue.outputs(short)
+        outputs = services.queue.outputs(long)
         first = min(outputs)
         paths = [services.outputs.path(output_id) for output_id in (first, last)]
         with Image.open(paths[0]) as before, Image.open(paths[1]) as after:
             assert before.tobytes() == after.tobytes(), "the same request, the same pixels"
         assert services.outputs.page(0, 200).total == len(outputs) + 1
+        assert services.queue.get(long).status is Status.CANCELLED
         assert services.queue.line().running == services.queue.line().waiting == 0
     finally:
         services.stop()

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from studio.context import Signal
-from studio.errors import NotFound, RequestError
-from studio.events import Finished, Queued, Status, Stopped
+from studio.errors import NotFound, QueueFull, RequestError
+from studio.events import Finished, Notice, Queued, Status, Stopped
 from studio.jobs import queue as queue_module
 from studio.jobs.queue import Line
 
@@ -83,7 +83,7 @@ def test_an_older_list_of_places_is_never_told_after_a_newer_one(desk, monkeypat
 def test_a_full_queue_refuses_in_words(desk):
     for _ in range(LONGEST):
         desk.submit("x")
-    with pytest.raises(RequestError, match=f"{LONGEST} jobs are waiting already; try again"):
+    with pytest.raises(QueueFull, match=f"{LONGEST} jobs are waiting already; try again"):
         desk.submit("x")
     assert desk.queue.line().waiting == LONGEST
     desk.queue.cancel(desk.jobs.queued()[2])
@@ -219,6 +219,19 @@ def test_the_channels_of_jobs_long_over_are_forgotten_but_not_their_end(desk, mo
     assert ids[0] not in desk.queue._live
 
 
+def test_who_began_a_job_hears_all_of_it_even_when_it_was_quicker(desk, monkeypatch):
+    monkeypatch.setattr(queue_module, "_REMEMBERED", 0)
+    desk.errands["quick"] = lambda context: context.emit(Notice(text="done so"))
+    desk.worker.start()
+    job_id = desk.submit("quick")
+    assert desk.wait(job_id) is Status.FINISHED
+    (end,) = desk.queue.follow(job_id)
+    assert list(desk.queue.follow(job_id, missed=True)) == [Notice(text="done so"), end]
+    desk.wait(desk.submit("quick"))
+    assert job_id not in desk.queue._live
+    assert list(desk.queue.follow(job_id, missed=True)) == [end], "what is forgotten is not told"
+
+
 def test_the_channels_of_jobs_that_wait_are_never_forgotten(desk, monkeypatch):
     monkeypatch.setattr(queue_module, "_REMEMBERED", 2)
     ids = [desk.submit("x") for _ in range(LONGEST)]
@@ -230,3 +243,17 @@ def test_the_request_is_stored_as_it_was_resolved(desk):
     row = desk.queue.get(job_id)
     assert desk.queue.request(row).name == "a name"
     assert row.kind == "errand"
+
+
+def test_who_follows_a_job_is_let_go_at_the_end_of_the_server(desk):
+    job = desk.submit("never run")
+    told: list[object] = []
+    following = threading.Thread(target=lambda: told.extend(desk.queue.follow(job)))
+    following.start()
+    time.sleep(0.1)
+    start = time.monotonic()
+    desk.queue.close()
+    following.join(10)
+    assert not following.is_alive()
+    assert time.monotonic() - start < 2
+    assert told == [Queued(position=1)]

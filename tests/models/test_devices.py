@@ -36,7 +36,7 @@ class Backend:
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with nothing but a plain CPU."""
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: False)
     for name in ("cuda", "xpu"):
         Backend(name, count=0).install(monkeypatch)
 
@@ -50,7 +50,7 @@ def notes(tmp_path: Path) -> Path:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A CPU with bfloat16, and what measurements on it give, first to last."""
     results = ["bfloat16"]
-    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: True)
     monkeypatch.setattr(devices, "faster_cpu_dtype", lambda: results.pop(0))
     return results
 
@@ -190,7 +190,7 @@ def test_the_cpu_is_asked_for_both_sorts_of_bfloat16(monkeypatch):
     for avx, amx in ((False, False), (True, False), (False, True)):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
-        assert devices._cpu_has_bfloat16() is (avx or amx)
+        assert devices.cpu_has_bfloat16() is (avx or amx)
 
 
 # Memory

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.models import hashes
-from studio.models.hashes import Hashes
+from studio.models.hashes import Hashes, body_hashes, legacy_hash
 
 
 @pytest.fixture
@@ -52,3 +52,25 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     known = Hashes(tmp_path / "file" / "hashes.json")
     assert len(known.of([tmp_path / "file"])) == 64
+
+
+def test_the_old_hash_is_of_a_piece(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000
+    (tmp_path / "model").write_bytes(data)
+    pieces = (data[n : n + 1000] for n in range(100, len(data), 1000))
+    found = body_hashes(pieces, data[:100])
+    assert found["sshs_legacy_hash"] == legacy_hash(tmp_path / "model")
+    whole = body_hashes([data[100:]], data[:100])
+    assert whole == found
+    assert body_hashes([data[101:]], data[:101])["sshs_model_hash"] != found["sshs_model_hash"]
+
+
+def test_what_is_known_is_told_without_reading(tmp_path: Path, reads: list[int]) -> None:
+    path, memory = tmp_path / "a", tmp_path / "cache" / "hashes.json"
+    path.write_bytes(b"one")
+    known = Hashes(memory)
+    assert known.known([path]) == ""
+    assert not reads
+    digest = known.of([path])
+    assert known.known([path]) == Hashes(memory).known([path]) == digest
+    assert len(reads) == 1

@@ -75,9 +75,9 @@ def test_thousands_are_listed_in_less_than_a_second(tmp_path: Path) -> None:
     assert len(first.loras.entries()) == MANY
     lora(models, "new")
     for shelf in (first, catalogue(models, memory)):
-        start = time.process_time()
+        start = time.thread_time()
         found = shelf.loras.entries()
-        assert time.process_time() - start < SECONDS
+        assert time.thread_time() - start < SECONDS
         assert len(found) == MANY + 1
         assert found[0].triggers[0] == "tag number 399"
         assert found[0].family == "Stable Diffusion 1"

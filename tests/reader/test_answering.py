@@ -10,7 +10,7 @@ from tiny_readers import TEXT, make_reader
 
 from studio.errors import ModelError, RequestError
 from studio.models.broker import Holder, this_thread
-from studio.models.readers import FULL, INT8
+from studio.models.readers import BFLOAT16, FULL, INT8
 from studio.reader.answerability import Answerability, sigmoid, write_answerability
 from studio.reader.answering import together
 from studio.reader.documents import pasted
@@ -100,6 +100,27 @@ def test_8_bits_and_full_precision_are_loans_of_their_own(answering, services):
     assert full.probability == pytest.approx(rounded.probability, abs=0.1)
     assert full.probability != rounded.probability
     assert answering.spec("tiny", Precision.FULL).kind == FULL, "which alone is exact"
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_by_itself_it_reads_in_bfloat16_where_the_processor_multiplies_in_it(
+    answering, monkeypatch, able
+):
+    monkeypatch.setattr("studio.reader.answering.cpu_has_bfloat16", lambda: able)
+    faster = BFLOAT16 if able else FULL
+    assert answering.spec("tiny", Precision.AUTO).kind == faster
+    assert answering.spec("tiny", Precision.BFLOAT16).kind == faster, "20 times slower elsewhere"
+    assert answering.spec("tiny", Precision.FULL).kind == FULL
+    assert answering.spec("tiny", Precision.INT8).kind == INT8
+
+
+def test_bfloat16_answers_as_full_precision_does(answering, services, monkeypatch):
+    monkeypatch.setattr("studio.reader.answering.cpu_has_bfloat16", lambda: True)
+    full = answering.ask(pasted(TEXT), asked(precision="full"))
+    faster = answering.ask(pasted(TEXT), asked())
+    assert {FULL, BFLOAT16} <= {each.kind for each in services.engine.models.held()}
+    assert faster.probability == pytest.approx(full.probability, abs=0.05)
+    assert faster.answers[0].text == full.answers[0].text
 
 
 def test_a_question_waits_for_whoever_has_the_device_alone(answering, services):

@@ -1,10 +1,12 @@
-"""A database in a fresh folder and its tables."""
+"""A fresh database of each sort, and its tables in a fresh folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kept_studio import fill
 
+from studio.store.backup import back_up
 from studio.store.database import Database
 from studio.store.jobs import JobTable
 from studio.store.outputs import OutputTable
@@ -12,8 +14,8 @@ from studio.store.submissions import SubmissionTable
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path)
+def database(tmp_path: Path, database_url: str) -> Iterator[Database]:
+    opened = Database(tmp_path, database_url)
     yield opened
     opened.close()
 
@@ -37,3 +39,18 @@ def submissions(database: Database, tmp_path: Path) -> SubmissionTable:
 def job_id(jobs: JobTable) -> str:
     """A job that pictures may belong to."""
     return jobs.add("generate", "{}").id
+
+
+@pytest.fixture
+def source(database, tmp_path) -> Database:
+    """The database of a studio in tmp_path, with something of everything in both."""
+    fill(database, tmp_path)
+    return database
+
+
+@pytest.fixture
+def kept(source, tmp_path, tmp_path_factory) -> Path:
+    """A backup of it, without pictures."""
+    target = tmp_path_factory.mktemp("kept") / "studio.zip"
+    back_up(source, tmp_path, target, tmp_path / "none.toml")
+    return target

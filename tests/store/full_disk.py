@@ -55,6 +55,8 @@ def main(folder: Path, wanted: int) -> None:
     story["left over"] = [str(path) for path in folder.rglob("*.part")]
     for row in services.outputs.page(0, 5).rows:
         (folder / row.file).unlink()
+    for waiting in jobs.queued():  # taken in, but without room to note that it was begun
+        queue.cancel(waiting)
     run(2)
     # At the end: where not even that had room, how a job ended is recorded when there is some.
     rows = [(queue.get(job_id), len(queue.outputs(job_id))) for job_id in ids]

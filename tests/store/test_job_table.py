@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from studio.errors import NotFound
+from studio.errors import NotFound, StorageError
 from studio.events import LEGAL_MOVES, Status
 
 ROUTES = {
@@ -129,3 +129,55 @@ def test_of_many_who_end_a_job_one_succeeds(jobs):
 def test_text_of_any_sort_comes_back_unchanged(jobs):
     request = '{"prompt": "Ä 猫 🦊 \' ; DROP TABLE jobs; -- %"}'
     assert jobs.get(jobs.add("generate", request).id).request == request
+
+
+def test_a_job_that_is_just_taken_has_not_ended(jobs):
+    """Also for whoever looks at the moment when it goes from one list to the other."""
+    job_id = jobs.add("merge", "{}").id
+    taken = threading.Event()
+
+    def take_and_put_back():
+        for _ in range(300):
+            jobs.claim_next("runner")
+            jobs.move(job_id, Status.QUEUED)
+        taken.set()
+
+    worker = threading.Thread(target=take_and_put_back)
+    worker.start()
+    missed = 0
+    while not taken.is_set():
+        missed += not jobs.unended("merge")
+    worker.join()
+    assert missed == 0
+
+
+def test_pages_are_newest_first_and_filtered(jobs):
+    ids = [jobs.add(kind, "{}").id for kind in ("a", "b", "a", "b")]
+    jobs.move(ids[0], Status.CANCELLED)
+    running = jobs.claim_next("me").id
+    assert running == ids[1]
+
+    def found(offset=0, limit=10, statuses=(), kind=""):
+        page = jobs.page(offset, limit, statuses, kind)
+        return [ids.index(row.id) for row in page.rows], page.total
+
+    assert found() == ([3, 2, 1, 0], 4)
+    assert found(offset=1, limit=2) == ([2, 1], 4)
+    assert found(kind="a") == ([2, 0], 2)
+    assert found(statuses=(Status.QUEUED, Status.RUNNING)) == ([3, 2, 1], 3)
+    assert found(statuses=(Status.QUEUED,), kind="b") == ([3], 1)
+    assert found(statuses=(Status.FAILED,)) == ([], 0)
+
+
+def test_a_job_is_added_and_taken_without_another_look(jobs, monkeypatch):
+    """A look that failed would lose a job that is there, or one that nobody else takes any more."""
+
+    def away(*_):
+        raise StorageError("It is away.")
+
+    monkeypatch.setattr(jobs, "get", away)
+    added = jobs.add("generate", "{}")
+    taken = jobs.claim_next("me")
+    assert added.status is Status.QUEUED
+    assert (taken.id, taken.status, taken.runner) == (added.id, Status.RUNNING, "me")
+    assert taken.started_at is not None

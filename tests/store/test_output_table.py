@@ -1,8 +1,11 @@
 """Saved pictures: names, pages, search, trash, thumbnails."""
 
 import io
+import os
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,7 +13,7 @@ from sample_pictures import picture, png
 from sqlalchemy import text
 
 from studio.errors import NotFound, StorageError
-from studio.store.outputs import THUMBNAIL_SIDE
+from studio.store.outputs import THUMBNAIL_SIDE, mask_beside
 
 
 def prompts(page) -> list[str]:
@@ -178,8 +181,8 @@ def test_ten_thousand_pictures_open_fast(database, outputs, job_id):
         db.execute(
             text(
                 "INSERT INTO outputs (job_id, created_at, file, width, height, bytes, seed, model,"
-                " prompt, negative_prompt, infotext, request) VALUES (:job, :at, :file, 64, 64,"
-                " 9999, :seed, 'm', :prompt, '', :long, :long)"
+                " prompt, negative_prompt, infotext, request, folded) VALUES (:job, :at, :file,"
+                " 64, 64, 9999, :seed, 'm', :prompt, '', :long, :long, :prompt)"
             ),
             rows,
         )
@@ -303,3 +306,62 @@ def test_damaged_pictures_get_a_sentence_whatever_the_damage(outputs, job_id):
                 outputs.thumbnail(output_id)
             except StorageError as error:
                 assert "\n" not in str(error)  # noqa: PT017
+
+
+# What a program was saving when it was killed
+
+
+class Killed(BaseException):
+    """Stands for the end of a process: nothing that follows is done."""
+
+
+@pytest.fixture
+def killed_while_saving(outputs, job_id, monkeypatch):
+    """Saves a picture with a mask, and is killed before or after its row is written."""
+
+    def save(moment: str) -> Path:
+        def die(*_):
+            raise Killed
+
+        with monkeypatch.context() as patched:
+            if moment == "before the row":
+                patched.setattr(outputs._database, "write", die)
+            else:
+                patched.setattr("studio.store.outputs._put_in_place", die)
+            with pytest.raises(Killed):
+                outputs.save(job_id, replace(picture(seed=3), mask=png()))
+        (folder,) = (outputs._folder / "outputs").iterdir()
+        return folder
+
+    return save
+
+
+def test_a_row_has_its_file_after_the_next_start(outputs, job_id, killed_while_saving):
+    folder = killed_while_saving("after the row")
+    (output_id,) = outputs.of_job(job_id)
+    with pytest.raises(NotFound):
+        outputs.path(output_id)
+    outputs.mend()
+    assert outputs.path(output_id).read_bytes() == png()
+    assert mask_beside(outputs.path(output_id)).read_bytes() == png()
+    assert sorted(each.name for each in folder.iterdir()) == ["00001-3.mask.png", "00001-3.png"]
+
+
+def test_a_file_without_a_row_is_taken_away_once_nobody_can_be_at_it(
+    outputs, job_id, killed_while_saving
+):
+    folder = killed_while_saving("before the row")
+    assert outputs.of_job(job_id) == ()
+    names = sorted(each.name for each in folder.iterdir())
+    assert names == [".00001-3.mask.png.part", ".00001-3.png.part"]
+    outputs.mend()
+    assert len(list(folder.iterdir())) == 2, "a command may be saving it just now"
+    for each in folder.iterdir():
+        os.utime(each, (time.time() - 120,) * 2)
+    outputs.mend()
+    assert list(folder.iterdir()) == []
+
+
+def test_what_lies_aside_takes_no_number_from_another_picture(outputs, job_id, killed_while_saving):
+    killed_while_saving("before the row")
+    assert outputs.path(outputs.save(job_id, picture(seed=3))).name == "00002-3.png"

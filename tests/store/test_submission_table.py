@@ -113,7 +113,9 @@ def test_deleting_goes_on_when_the_files_went_before(submissions, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b"{")[:-3], gzip.compress(b"{")]
+    "content",
+    [b"", b"no gzip", gzip.compress(b"{")[:-3], gzip.compress(b"{")],
+    ids=["empty", "no gzip", "cut off", "no JSON"],
 )
 def test_a_damaged_file_is_told_of(submissions, tmp_path, content):
     kept = submissions.save(new())
@@ -124,11 +126,15 @@ def test_a_damaged_file_is_told_of(submissions, tmp_path, content):
 
 def test_a_row_that_fails_leaves_no_files(submissions, database, tmp_path):
     with database.write() as db:
+        db.execute(text("CREATE UNIQUE INDEX refuse ON submissions (model)"))
+    with database.write() as db:
         db.execute(
             text(
-                "CREATE TRIGGER refuse BEFORE INSERT ON submissions"
-                " BEGIN SELECT RAISE(ABORT, 'no'); END"
-            )
+                "INSERT INTO submissions (created_at, who, model, revision, data_set,"
+                " data_set_sha256, questions, exact, f1, scores, settings, seconds, device,"
+                " na_prob) VALUES (0, '', :model, '', '', '', 0, 0, 0, '{}', '{}', 0, '', 'none')"
+            ),
+            {"model": new().model},
         )
     with pytest.raises(StorageError):
         submissions.save(new())

@@ -43,12 +43,12 @@ def client(tmp_path_factory):
 
 
 def answer(client, question="Who built the old bridge?", **more):
-    return client.predict(question=question, reader="tiny", api_name="/reader_answer", **more)
+    return client.predict(question=question, reader="tiny", api_name="/answer", **more)
 
 
 def test_only_named_endpoints_are_open(client):
     told = client.view_api(return_format="dict", print_info=False)
-    assert set(told["named_endpoints"]) == {"/reader_answer", "/reader_evaluate"}
+    assert set(told["named_endpoints"]) == {"/generate", "/edit", "/answer", "/reader_evaluate"}
     assert told["unnamed_endpoints"] == {}
 
 

@@ -142,9 +142,10 @@ def test_ten_thousand_pictures_open_in_a_moment(shelf, parts, services, fill):
             text(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)"
                 " INSERT INTO outputs (job_id, created_at, file, width, height, bytes, seed, model,"
-                " prompt, negative_prompt, infotext, request)"
+                " prompt, negative_prompt, infotext, request, folded)"
                 " SELECT job_id, created_at + i, file || i, width, height, bytes, seed, model,"
-                " prompt || ' number ' || i, negative_prompt, infotext, request FROM outputs, n"
+                " prompt || ' number ' || i, negative_prompt, infotext, request,"
+                " folded || ' number ' || i FROM outputs, n"
             )
         )
     start = time.monotonic()

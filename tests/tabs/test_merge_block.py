@@ -11,11 +11,17 @@ from making import sibling
 from safetensors.torch import save_file
 
 from studio.events import Progress
-from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest
+from studio.model_requests import BakeRequest, ExtractRequest, MergeRequest, ResizeRequest
 from studio.models.catalogue import Catalogue
 from tabs import models
 from tabs.blocks import fetch, merge
 
+REQUESTS = {
+    "merge": MergeRequest,
+    "extract": ExtractRequest,
+    "bake": BakeRequest,
+    "resize": ResizeRequest,
+}
 KEY = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight"
 
 
@@ -47,24 +53,19 @@ def told(monkeypatch) -> list[str]:
 
 
 def asked(view: merge.Making, way: str, **fields: Any) -> dict[Any, Any]:
-    """What the page sends: the values of all three forms, these fields in the one."""
+    """What the page sends: the values of all four forms, these fields in the one."""
     values = {c: c.value for form in view.forms.values() for c in form.fields.values()}
     values |= {view.forms[way].fields[name]: value for name, value in fields.items()}
     return values | {view.way: way}
 
 
-@pytest.mark.parametrize(
-    ("way", "request_type"),
-    [("merge", MergeRequest), ("extract", ExtractRequest), ("bake", BakeRequest)],
-)
+@pytest.mark.parametrize(("way", "request_type"), REQUESTS.items())
 def test_every_field_of_a_request_has_a_control(view, way, request_type):
     assert set(view.forms[way].fields) == set(request_type.model_fields) - {"kind"}
 
 
 def test_a_control_begins_with_its_fields_default(view):
-    for form, request_type in zip(
-        view.forms.values(), (MergeRequest, ExtractRequest, BakeRequest), strict=True
-    ):
+    for form, request_type in zip(view.forms.values(), REQUESTS.values(), strict=True):
         for name, component in form.fields.items():
             field = request_type.model_fields[name]
             if not field.is_required() and name != "strengths":
@@ -76,11 +77,11 @@ def test_the_lists_are_those_of_now(handlers, view, root, embedded_id):
     filled = dict(zip((field for _, field in merge.pickers(view)), handlers.lists(), strict=True))
     assert {value for _, value in filled["model_a"].choices} == {embedded_id, "other"}
     assert ("none", "") in filled["model_c"].choices
-    assert filled["loras"].choices == [("ink", "ink")]
+    assert filled["loras"].choices == filled["lora"].choices == [("ink", "ink")]
 
 
 def test_only_what_is_wanted_is_shown(handlers):
-    assert [group.visible for group in handlers.choose("bake")] == [False, False, True]
+    assert [group.visible for group in handlers.choose("bake")] == [False, False, True, False]
     for method, shown in (
         ("weighted sum", [False, False, False]),
         ("add difference", [True, False, False]),
@@ -88,6 +89,15 @@ def test_only_what_is_wanted_is_shown(handlers):
     ):
         third, _, weight, blocks = handlers.choose_method(method)
         assert [third.visible, weight.visible, blocks.visible] == shown
+    for method, value, shown in (
+        ("fixed", 0.9, False),
+        ("sv_fro", 0.9, True),
+        ("sv_ratio", 10, True),
+        ("nonsense", 0.9, False),
+    ):
+        share = handlers.choose_ranks(method)
+        assert (share.value, share.visible) == (value, shown)
+        assert bool(share.info) is shown
 
 
 def test_a_merge_from_the_press_to_the_list(
@@ -122,6 +132,21 @@ def test_a_lora_is_extracted_and_baked(handlers, view, services, root, embedded_
     assert services.catalogue.get("baked").problem == ""
 
 
+def test_a_lora_is_resized(handlers, view, services, root, told):
+    layer = KEY.removesuffix(".lora_A.weight")
+    state = {KEY: torch.eye(4, 768), f"{layer}.lora_B.weight": torch.eye(320, 4)}
+    save_file(state, root / "ink.safetensors")
+    services.maker.start()
+    # What an emptied box sends for the rank of convolutions.
+    fields = {"name": "small", "lora": "ink", "rank": 1, "conv_rank": 0}
+    list(handlers.follow(handlers.submit(asked(view, "resize", **fields))))
+    assert told == [
+        "The LoRA had rank 4 and has rank 1; it keeps 50.0% of its norm.",
+        "small is here.",
+    ]
+    assert services.catalogue.loras.get("small").path == root / "loras" / "small.safetensors"
+
+
 def test_what_cannot_be_done_is_said(handlers, view, root, embedded_id):
     for way, fields, words in (
         ("merge", {"name": "a/b", "model_a": "other", "model_b": "other"}, "Name must match"),
@@ -130,6 +155,11 @@ def test_what_cannot_be_done_is_said(handlers, view, root, embedded_id):
         ("bake", {"name": "new", "model": "other"}, "Loras"),
         ("bake", {"name": "new", "model": "other", "loras": ["x"], "strengths": "a"}, "Strengths"),
         ("extract", {"name": "other", "tuned": "other", "base": embedded_id}, "other"),
+        ("resize", {"name": "new"}, "Lora must have at least 1 character"),
+        ("resize", {"name": "new", "lora": "../x"}, "not installed"),
+        ("resize", {"name": "new", "lora": "x", "rank": 0}, "Rank must be greater than"),
+        ("resize", {"name": "new", "lora": "x", "rank": None}, "Rank must be a valid integer"),
+        ("resize", {"name": "new", "lora": "x", "method": "sv_ratio"}, "Share must be more than 1"),
     ):
         with pytest.raises(gr.Error, match=words):
             handlers.submit(asked(view, way, **fields))

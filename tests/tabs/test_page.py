@@ -121,7 +121,7 @@ def test_a_reader_of_the_models_tab_is_one_press_from_use(services, settings, pa
     assert tabs["selected"] == "generate"
 
 
-NAMED = {"/reader_answer", "/reader_evaluate"}
+NAMED = {"/generate", "/edit", "/answer", "/reader_evaluate"}
 """What programs may call; all other events belong to the page."""
 
 
@@ -152,6 +152,18 @@ def test_no_two_events_of_a_page_wait_on_each_other(page):
 @pytest.fixture
 def client(services) -> TestClient:
     return TestClient(build_app(services))  # without its start: no worker and no warm-up
+
+
+def test_no_event_has_two_listeners_that_put_calls_off(page):
+    """They would repeat each other without end: see tabs/events.py."""
+    by_event: dict[tuple, list[str]] = {}
+    for fn in page.fns.values():
+        if fn.fn is not None and fn.trigger_mode == "always_last":
+            for target in fn.targets:
+                if target[0] is not None:
+                    by_event.setdefault(target, []).append(fn.name)
+    assert by_event
+    assert {event: names for event, names in by_event.items() if len(names) > 1} == {}
 
 
 def test_nothing_is_fetched_from_another_host(client):

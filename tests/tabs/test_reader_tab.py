@@ -251,7 +251,7 @@ def test_progress_is_told_in_words():
     assert "width: 50.0%" in progress_line(half)
     fetched = half.model_copy(update={"label": "download", "unit": "MB"})
     assert "<b>Download</b> 50 of 100 MB, " in progress_line(fetched)
-    assert "place 3" in progress_line(Queued(position=3))
+    assert "3rd in line" in progress_line(Queued(position=3))
     assert "a training" in progress_line(Waiting(holder="a training"))
     assert "Loads" in progress_line(Loading(model="m"))
 

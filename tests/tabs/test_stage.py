@@ -33,7 +33,16 @@ from tabs.blocks.stage import PageJobs, View, duration, fold, follow
 
 EVENTS: list[tuple[Event, dict[str, object]]] = [
     (Queued(position=1), {"status": "queued", "text": "Next in line"}),
-    (Queued(position=4), {"status": "queued", "text": "Waiting, 3 before you"}),
+    (Queued(position=4), {"status": "queued", "text": "4th in line"}),
+    (
+        Queued(position=3, seconds=131),
+        {"text": "3rd in line", "left": "begins in about 2 min"},
+    ),
+    (Queued(position=12, seconds=8.4), {"text": "12th in line", "left": "begins in about 8 s"}),
+    (
+        Queued(position=22, seconds=4100),
+        {"text": "22nd in line", "left": "begins in about 1 h 10 min"},
+    ),
     (
         Waiting(holder="a training", seconds_left=125.0),
         {

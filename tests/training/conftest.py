@@ -31,6 +31,8 @@ FIELDS: dict[str, Any] = {
     "sample_every": 0,
     "save_every": 2,
     "threads": 1,
+    # What "auto" is depends on the machine.
+    "precision": "float32",
 }
 
 

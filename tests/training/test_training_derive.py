@@ -122,6 +122,8 @@ def test_pictures_of_the_class():
     request = asked(method=Method.DREAMBOOTH, preservation=True, class_prompt="a dog")
     assert said(request, "class_pictures", 5).value == 100
     assert said(request, "class_pictures", 40).value == 200
+    lines = request.model_copy(update={"class_prompt": "\n".join(f"a dog {n}" for n in range(120))})
+    assert said(lines, "class_pictures", 5).value == 120
     there = said(request, "class_pictures", 5, class_examples=37)
     assert (there.value, there.formula) == (37, "the 37 that are there")
 

@@ -7,7 +7,9 @@ import diffusers
 import pytest
 import torch
 
+from studio.models.catalogue import Catalogue
 from studio.requests import validated
+from studio.training.assembly import placed_of
 from studio.training.cache.kept import Kept
 from studio.training.cache.latents import Latents
 from studio.training.lessons import VARIANTS, Lessons
@@ -15,6 +17,7 @@ from studio.training.noise import Diffusion
 from studio.training.pictures.buckets import place
 from studio.training.pictures.examples import examples
 from studio.training.plan import Slot, seed_of
+from studio.training.task import read_task
 from studio.training.watching.held_out import Held
 from studio.training_requests import TrainRequest
 
@@ -116,3 +119,14 @@ def test_what_is_held_out_is_measured_in_the_same_way_each_time(lessons):
     mirrored = made.latents.mean(made.held[0].place, True)
     assert torch.equal(one.latents[0], mirrored)
     assert (made.held[0].place, True) in made.pictures()
+
+
+def test_pictures_of_several_class_prompts_have_each_its_own(begun, training_data, tiny):
+    folder = begun(
+        "x", model=tiny("sd"), preservation=True, class_prompt="a dog\na cat", class_pictures=3
+    )
+    entry = Catalogue(training_data / "models").usable(tiny("sd"))
+    own, others = placed_of(read_task(folder.path), entry)
+    assert [each.example.caption for each in others] == ["a dog", "a cat", "a dog"]
+    assert {each.example.repeats for each in others} == {1}
+    assert {each.example.caption for each in own.learnt}.isdisjoint({"a dog", "a cat"})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor2_0
 from judge.judge import Judge
 from simple_drawings import TINY
 
@@ -14,6 +15,7 @@ from training.embedded import latents as bank_stage
 from training.embedded import vae as vae_stage
 from training.embedded.captions import Shown
 from training.embedded.denoiser import (
+    PlainAttention,
     Run,
     Sampler,
     Words,
@@ -100,15 +102,62 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(words):
             assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_plain_attention_is_the_fused_one_and_its_gradients_reach_the_words(words):
+    painter = Run.open("attention", TINY, words).painter
+    noisy, t = torch.randn(2, 4, 16, 16), torch.tensor([5, 900])
+    ids = words.ids(["a cat", "a blue dog"])
+
+    def made(processor):
+        painter.unet.set_attn_processor(processor)
+        painter.zero_grad()
+        out = painter(noisy, t, ids)
+        out.square().mean().backward()
+        return out.detach(), {name: w.grad.clone() for name, w in painter.named_parameters()}
+
+    (plain, plain_grads), (fused, grads) = made(PlainAttention()), made(AttnProcessor2_0())
+    assert torch.allclose(plain, fused, atol=1e-5)
+    for name, grad in grads.items():
+        assert torch.allclose(plain_grads[name], grad, atol=1e-5), name
+    assert plain_grads["text.embeddings.token_embedding.weight"].abs().max() > 0
+
+
+def test_attention_grows_into_a_run_without_a_change(words):
+    """A run goes on with attention where it had none: the same picture, a new optimizer."""
+    sampler, table_ = Sampler(load_bank(), TINY), alphas()
+    small = Run.open("small", replace(TINY, attention=(False, False, True)), words)
+    one_step(small, sampler, words, table_, 1.0)
+    small.save()
+    noisy, t = torch.randn(2, 4, 16, 16), torch.tensor([5, 900])
+    ids = words.ids(["a cat", "a dog"])
+    grown = Run.open("small", replace(TINY, attention=(True, True, True)), words)
+    with torch.no_grad():
+        before, after = small.painter(noisy, t, ids), grown.painter(noisy, t, ids)
+    assert torch.allclose(before, after, atol=1e-5)
+    assert (grown.step, grown.began) == (1, 1)
+    one_step(grown, sampler, words, table_, 1.0)
+    new = "unet.down_blocks.0.attentions.0.proj_out.weight"
+    assert grown.painter.state_dict()[new].abs().max() > 0
+    grown.save()
+    again = Run.open("small", replace(TINY, attention=(True, True, True)), words)
+    assert (again.step, again.began) == (2, 1)
+    assert torch.equal(again.painter.state_dict()[new], grown.painter.state_dict()[new])
+    with pytest.raises(SystemExit, match="The weights are of another network: "):
+        Run.open("small", replace(TINY, attention=(False, False, True)), words)
+
+
 def test_in_bfloat16_a_step_is_nearly_the_same(words, monkeypatch):
     sampler, table_ = Sampler(load_bank(), TINY), alphas()
 
     def loss(name):
         return one_step(Run.open(name, TINY, words), sampler, words, table_, 1.0)
 
+    def can(answer):
+        for support in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, support, lambda: answer)
+
+    can(False)
     exact = loss("exact")
-    for support in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, support, lambda: True)
+    can(True)
     rounded = loss("rounded")
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=0.02)

@@ -142,5 +142,17 @@ def evaluate(
     score(folder, wishes, tuple(seeds or (1, 2, 3)), cfg, steps)
 
 
+@app.command()
+def card(
+    folder: Path,
+    run: Annotated[list[str], typer.Option(help="The runs that led to it, in their order.")],
+) -> None:
+    """Write the card, the grid of pictures and the curve into a model's folder."""
+    from training.embedded.card import write
+
+    _threads()
+    write(folder, run)
+
+
 if __name__ == "__main__":
     app()

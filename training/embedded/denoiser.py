@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -68,6 +70,32 @@ class Painter(nn.Module):
         return self.unet(noisy, t, states).sample
 
 
+class PlainAttention:
+    """Attention as three plain products in float32, for so few tokens that nothing need be fused.
+
+    The fused one is half as fast here in float32 and a third as fast in bfloat16; the products in
+    bfloat16 would be as fast as these, but gradients of queries and keys come out 20% beside.
+    """
+
+    def __call__(
+        self,
+        attention: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What the tokens (b, n, c) take from the others, by default from themselves."""
+        others = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        parts = attention.to_q(hidden_states), attention.to_k(others), attention.to_v(others)
+        with torch.autocast("cpu", enabled=False):
+            q, k, v = (attention.head_to_batch_dim(part.float()) for part in parts)
+            shares = torch.bmm(q * attention.scale, k.transpose(1, 2)).softmax(-1)
+            taken = attention.batch_to_head_dim(torch.bmm(shares, v))
+        out, dropout = attention.to_out
+        return dropout(out(taken.to(parts[0].dtype)))
+
+
 def unet_config(recipe: Recipe) -> dict:
     """The UNet's architecture."""
     down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in recipe.attention)
@@ -107,7 +135,8 @@ def build(recipe: Recipe, words: Words) -> Painter:
         unet = UNet2DConditionModel(**unet_config(recipe))
         text = CLIPTextModel(text_config(words))
     else:
-        unet = UNet2DConditionModel.from_pretrained(recipe.start / "unet", dtype=torch.float32)
+        unet = UNet2DConditionModel(**unet_config(recipe))
+        graft(unet, load_file(recipe.start / "unet" / "diffusion_pytorch_model.safetensors"))
         text = CLIPTextModel.from_pretrained(recipe.start / "text_encoder", dtype=torch.float32)
     if recipe.taught:
         stored, _ = checkpoint.load(workshop() / "words.safetensors")
@@ -115,6 +144,24 @@ def build(recipe: Recipe, words: Words) -> Painter:
             raise SystemExit("No words are taught: run python -m training.embedded words first.")
         text.load_state_dict(checkpoint.pick(stored, "text"))
     return Painter(unet, text)
+
+
+def graft(network: nn.Module, weights: checkpoint.Tensors) -> bool:
+    """Take weights of a network without attention at some level; whether any was missing.
+
+    What is new adds nothing to begin with: its last layer is zero, as in ControlNet (Zhang et al.
+    2023). Raises SystemExit when anything but attention is missing or left over.
+    """
+    stored = {name: weight.float() for name, weight in weights.items()}
+    missing, unknown = network.load_state_dict(stored, strict=False)
+    odd = [name for name in missing if ".attentions." not in name] + unknown
+    if odd:
+        raise SystemExit(f"The weights are of another network: {odd[0]} and {len(odd) - 1} others.")
+    own = dict(network.named_parameters())
+    for name in missing:
+        if ".proj_out." in name:
+            nn.init.zeros_(own[name])
+    return bool(missing)
 
 
 class Optimizers:
@@ -283,7 +330,10 @@ def weights(alpha: torch.Tensor, gamma: float) -> torch.Tensor:
 
 @dataclass
 class Run:
-    """A run in a folder of the workshop: its checkpoint, its curve, and what it works on."""
+    """A run in a folder of the workshop: its checkpoint, its curve, and what it works on.
+
+    began: the step at which the optimizer's state began, from which the rate warms up.
+    """
 
     folder: Path
     recipe: Recipe
@@ -292,18 +342,24 @@ class Run:
     optimizers: Optimizers
     step: int = 0
     seconds: float = 0.0
+    began: int = 0
 
     @classmethod
     def open(cls, name: str, recipe: Recipe, words: Words) -> "Run":
         """A new run, or the one of that name where it was left."""
         painter = build(recipe, words).to(memory_format=torch.channels_last)
+        painter.unet.set_attn_processor(PlainAttention())
+        painter.text.set_attn_implementation("eager")
+        folder = workshop() / "runs" / name
+        stored, step = checkpoint.load(folder / "state.safetensors")
+        grown = bool(stored) and graft(painter, checkpoint.pick(stored, "model"))
         mean = checkpoint.Mean(painter, recipe.mean_decay)
-        run = cls(workshop() / "runs" / name, recipe, painter, mean, Optimizers(painter, recipe))
-        stored, step = checkpoint.load(run.folder / "state.safetensors")
+        run = cls(folder, recipe, painter, mean, Optimizers(painter, recipe))
         if stored:
             run.step, run.seconds = step, float(stored["seconds"])
-            painter.load_state_dict(checkpoint.pick(stored, "model"))
+            run.began = step if grown else int(stored.get("began", torch.tensor(0)))
             mean.restore(checkpoint.pick(stored, "mean"))
+        if stored and not grown:
             for kind, optimizer in run.optimizers.all.items():
                 checkpoint.restore_optimizer(optimizer, checkpoint.pick(stored, kind))
         return run
@@ -314,6 +370,7 @@ class Run:
         tensors |= checkpoint.put("mean", self.mean.tensors)
         for kind, optimizer in self.optimizers.all.items():
             tensors |= checkpoint.put(kind, checkpoint.optimizer_tensors(optimizer))
+        tensors["began"] = torch.tensor(self.began)
         tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
         checkpoint.save(self.folder / "state.safetensors", tensors, self.step)
 
@@ -338,7 +395,7 @@ def train(run: Run, words: Words, minutes: float, cool_steps: int = 0) -> None:
     progress = Progress(total=cool_steps)
     run.folder.mkdir(parents=True, exist_ok=True)
     while True:
-        factor = min(1.0, (run.step + 1) / run.recipe.warmup)
+        factor = min(1.0, (run.step - run.began + 1) / run.recipe.warmup)
         if cool_steps:
             factor = 1 - (run.step - first) / cool_steps
         losses.append(one_step(run, sampler, words, table, factor))

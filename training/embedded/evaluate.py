@@ -115,15 +115,20 @@ def _asked(wish: Wish) -> tuple[str, str, str]:
     return wish.colour, wish.ground, wish.style
 
 
+def verdicts_path(folder: Path, name: str, cfg: float) -> Path:
+    """Where the verdicts on a model's pictures of a file of wishes are kept."""
+    return workshop() / "drawn" / f"{folder.name}-{name}-cfg{cfg:g}" / "verdicts.json"
+
+
 def evaluate(folder: Path, name: str, seeds: Sequence[int], cfg: float, steps: int) -> None:
     """Print the table for a file of wishes; pictures and verdicts go to the workshop."""
     judge, pipe, wishes = Judge.load(), pipeline(folder), load(name)
-    out = workshop() / "drawn" / f"{folder.name}-{name}-cfg{cfg:g}"
-    out.mkdir(parents=True, exist_ok=True)
+    path = verdicts_path(folder, name, cfg)
+    path.parent.mkdir(parents=True, exist_ok=True)
     verdicts = []
     for seed in seeds:
         images = draw(pipe, [wish.prompt for wish in wishes], seed, cfg, steps)
-        sheet(images).save(out / f"seed-{seed}.png")
+        sheet(images).save(path.with_name(f"seed-{seed}.png"))
         verdicts += [judged(judge, w, seed, i) for w, i in zip(wishes, images, strict=True)]
     lines = table(verdicts)
     right = {}
@@ -131,8 +136,7 @@ def evaluate(folder: Path, name: str, seeds: Sequence[int], cfg: float, steps: i
         right.setdefault(verdict.wish.prompt, []).append(verdict.third)
     most = sum(np.mean(values) > 0.5 for values in right.values())
     lines.append(f"| prompts recognised in most seeds | | {most} of {len(right)} |")
-    text = json.dumps([asdict(v) for v in verdicts], indent=0)
-    (out / "verdicts.json").write_text(text, encoding="utf-8")
+    path.write_text(json.dumps([asdict(v) for v in verdicts], indent=0), encoding="utf-8")
     print("\n".join(lines))
     for verdict in verdicts:
         if not verdict.first:

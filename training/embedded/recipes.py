@@ -11,6 +11,9 @@ SHIPPED = next((ROOT / "assets" / "models").glob("*/unet")).parent
 SHARES = {"plain": 0.36, "coloured": 0.15, "grounded": 0.13, "both": 0.08, "pair": 0.28}
 """The short runs had 0.4, 0.18, 0.14, 0.08 and 0.2: pairs turned out to be what is learnt last."""
 
+FINE_SHARES = {"plain": 0.4, "coloured": 0.08, "grounded": 0.08, "both": 0.04, "pair": 0.4}
+"""Once colours and backgrounds are right in all pictures."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,16 +44,20 @@ class Recipe:
 
 BASE = Recipe()
 SHORT = replace(BASE, things=150)
+FINE = replace(BASE, shift=3.0, shares=FINE_SHARES)
 EVEN = replace(SHORT, taught=False, gamma=5.0, shift=1.0)
 RECIPES = {
     "base": BASE,
-    "end": replace(BASE, shift=2.0),
+    "fine": FINE,
+    "end": replace(FINE, shift=2.0),
     "short": SHORT,
     "short-end": replace(SHORT, shift=2.0),
+    "short-attention": replace(SHORT, attention=(True, True, True)),
     "short-muon": replace(SHORT, optimizer="muon", unet_rate=5e-4),
     "even": EVEN,
     "even-flat": replace(EVEN, gamma=0.0),
     "even-fast": replace(EVEN, unet_rate=6e-4, text_rate=4e-4),
     "even-taught": replace(EVEN, taught=True),
 }
-"""base and end: the long run and its last steps with a falling rate; the others were short ones."""
+"""base, fine and end: the long run, its second half, when words are known and edges and pairs are
+not, and its last steps with a falling rate; the others were short ones."""

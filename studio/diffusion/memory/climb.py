@@ -10,7 +10,7 @@ import torch
 from studio.context import Context, ModelSpec, Rung
 from studio.diffusion.memory.need import Shape, needs
 from studio.diffusion.step_cache import forget
-from studio.errors import OutOfMemory
+from studio.errors import OutOfMemory, first_words
 from studio.events import Notice
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.entry import ModelEntry
@@ -66,7 +66,7 @@ class Climb:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                first = str(error).partition("\n")[0]
+                first = first_words(error)
                 self._journal.record("out_of_memory", model=entry.title, said=first)
                 full = True
         if refusal is not None and not full:

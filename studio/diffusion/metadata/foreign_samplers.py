@@ -24,7 +24,7 @@ _SAMPLERS = {
     Sampler.DPMPP_2M: "dpmpp2m kdpmpp2m dpmsolvermultistep dpmsolvermultistepscheduler",
     Sampler.DPMPP_2M_SDE: "dpmpp2msde dpmpp2msdegpu kdpmpp2msde",
     Sampler.DPMPP_SDE: "dpmppsde dpmppsdegpu kdpmppsde dpmsolversdescheduler",
-    Sampler.DPMPP_3M_SDE: "dpmpp3msde dpmpp3msdegpu",
+    Sampler.DPMPP_3M_SDE: "dpmpp3msde dpmpp3msdegpu kdpmpp3msde",
     Sampler.DEIS: "deis deismultistepscheduler",
     Sampler.UNIPC: "unipc unipcbh2 unipcmultistepscheduler",
     Sampler.LCM: "lcm lcmscheduler",

@@ -1,1 +1,1 @@
-"""New models from those that are here: merged, with LoRAs baked in, or a LoRA out of two."""
+"""New models of those that are here: merged, with LoRAs in them; LoRAs of two, of other ranks."""

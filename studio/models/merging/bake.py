@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.context import Worn
-from studio.errors import ModelError
+from studio.errors import ModelError, first_words
 from studio.models.adapters import Lora, dress
 from studio.models.entry import NONSENSE
 from studio.models.merging.parents import Key, Parent
@@ -79,7 +79,7 @@ def _worn(
             dress(pipe, [(Worn(lora.name, 1.0, 1.0), lora) for lora, _ in loras])
     except (*NONSENSE, RuntimeError, AssertionError, SafetensorError) as error:
         names = ", ".join(lora.name for lora, _ in loras)
-        first = str(error).strip().partition("\n")[0]
+        first = first_words(error)
         raise ModelError(
             f"LoRA {names} could not be put on {base.called} ({first}); it may be for another "
             "kind of model, or damaged."

@@ -148,6 +148,17 @@ def check_free(root: Path, place: Path) -> None:
             )
 
 
+def check_room(root: Path, needed: int) -> None:
+    """ModelError when a disk has not so many bytes to spare; root: a folder on it, or to be."""
+    there = next(each for each in (root, *root.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    if needed + _SPARE > free:
+        raise ModelError(
+            f"The new model needs {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free "
+            f"in {root}; free some space or choose another data folder (ATELIER_DATA_DIR)."
+        )
+
+
 @contextmanager
 def staged(root: Path, place: Path, needed: int, *, replace: bool = False) -> Iterator[Path]:
     """A path to write at, which becomes `place` when the block ends well and is gone if not.
@@ -162,7 +173,7 @@ def staged(root: Path, place: Path, needed: int, *, replace: bool = False) -> It
         _sweep(root / _STAGING)
         if not replace:
             check_free(root, place)
-        _check_room(root, needed)
+        check_room(root, needed)
         # What is in a folder below is no model yet for whoever lists models.
         folder.mkdir(parents=True)
         with FileLock(folder / ".lock"):
@@ -218,15 +229,6 @@ def _keep_name(place: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _check_room(root: Path, needed: int) -> None:
-    free = shutil.disk_usage(root).free
-    if needed + _SPARE > free:
-        raise ModelError(
-            f"The new model needs {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free "
-            f"in {root}; free some space or choose another data folder (ATELIER_DATA_DIR)."
-        )
 
 
 def _sweep(staging: Path) -> None:

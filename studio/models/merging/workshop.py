@@ -1,4 +1,4 @@
-"""Where new models are made: the work functions of merging, extracting and baking."""
+"""Where new models are made: the work functions of merging, extracting, baking and resizing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING
 from studio.context import Context
 from studio.errors import ModelError, RequestError
 from studio.events import Notice
-from studio.model_requests import BakeRequest, ExtractRequest, MergeMethod, MergeRequest
+from studio.model_requests import (
+    BakeRequest,
+    ExtractRequest,
+    MergeMethod,
+    MergeRequest,
+    RankMethod,
+    ResizeRequest,
+    StoredAs,
+)
 from studio.models.adapters import Lora
 from studio.models.catalogue import SHELVES, Catalogue
 from studio.models.merging.blocks import written
 from studio.models.merging.merge import check_alike, merged_tensor, planned
-from studio.models.merging.output import FORMATS, Meter, Writer, check_free, staged
+from studio.models.merging.output import FORMATS, Meter, Writer, check_free, check_room, staged
 from studio.models.merging.parents import Parent
 from studio.models.merging.recipe import Ingredient, Recipe, metadata
+from studio.models.merging.resize import bytes_needed, read_pairs, resized
 from studio.models.merging.rewrite import rewritten, target
+from studio.models.merging.state import save_state
 
 if TYPE_CHECKING:
     from studio.models.merging.extract import Layer
@@ -76,7 +86,7 @@ class Workshop:
             meter.begin()
             rewritten(
                 first,
-                target(self._root, first, request.name),
+                self._mine(target(self._root, first, request.name)),
                 recipe,
                 lambda key, tensor: merged_tensor(request, plan, parents, key, tensor),
                 root=self._root,
@@ -126,7 +136,7 @@ class Workshop:
             meter.begin()
             rewritten(
                 base,
-                target(self._root, base, request.name),
+                self._mine(target(self._root, base, request.name)),
                 recipe,
                 baked.tensor,
                 root=self._root,
@@ -192,7 +202,7 @@ class Workshop:
         needed = 4 * sum(layer.numbers(request.rank) for layer in listed)
         dtype = getattr(torch, request.stored.value)
         missed = total = 0.0
-        place = self._lora_place(request.name)
+        place = self._mine(self._lora_place(request.name))
         with staged(self._root, place, needed) as made, Writer(made, names, _NOTES) as writer:
             for layer in listed:
                 delta = extract.difference(layer, tuned, base)
@@ -213,9 +223,54 @@ class Workshop:
             writer.finish(told)
         context.emit(Notice(text=f"The LoRA holds {share:.1%} of the difference."))
 
+    def resolve_resize(self, request: ResizeRequest) -> ResizeRequest:
+        """The request with a rank for convolutions, once it is known that it can be done."""
+        lora = self._catalogue.loras.get(request.lora)
+        needed = bytes_needed(lora.path, request)
+        self._check_name(request.name, self._lora_place(request.name))
+        check_room(self._root, needed)
+        return request.model_copy(update={"conv_rank": request.conv_rank or request.rank})
+
+    def resize(self, request: ResizeRequest, context: Context) -> None:
+        """Write a LoRA of another rank."""
+        lora = self._catalogue.loras.get(request.lora)
+        _, pairs = read_pairs(lora.path)
+        numbers = sum(pair.numbers for pair in pairs.values())
+        meter = Meter(context, "resize", len(pairs), numbers)
+        digest = self._catalogue.sha256_of(lora, context.check)
+        dynamic = request.method is not RankMethod.FIXED
+        recipe = Recipe(
+            method="LoRA resize",
+            parents=(Ingredient(role="LoRA", id=lora.name, sha256=digest),),
+            settings={
+                "rank": request.rank,
+                "rank of convolutions": request.conv_rank or request.rank,
+                "method": request.method.value,
+                **({"share": request.share} if dynamic else {}),
+                "stored": request.stored.value,
+            },
+        ).dated()
+        # Before the work, so that a disk that refuses says so at once.
+        place, needed = self._mine(self._lora_place(request.name)), bytes_needed(lora.path, request)
+        with staged(self._root, place, needed) as made:
+            meter.begin()
+            done = resized(lora.path, request, meter.next)
+            recipe = recipe.model_copy(
+                update={"settings": {**recipe.settings, "kept": round(done.kept, 4)}}
+            )
+            told = {**done.notes, "ss_output_name": request.name, **metadata(recipe, request.name)}
+            stored = done.stored if request.stored is StoredAs.SAME else request.stored.value
+            save_state(done.state, told, made, stored)
+        context.emit(Notice(text=done.told()))
+
     def _loras(self, request: BakeRequest) -> list[tuple[Lora, float]]:
         entry = self._catalogue.usable(request.model)
         return [(self._catalogue.loras.usable(name, entry), each) for name, each in request.worn]
+
+    def _mine(self, place: Path) -> Path:
+        """A new model's place, which is that of whoever is at work from now on."""
+        self._catalogue.keep(place)
+        return place
 
     def _lora_place(self, name: str) -> Path:
         return self._root / _LORAS / f"{name}.safetensors"

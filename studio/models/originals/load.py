@@ -4,7 +4,7 @@ Names of tensors are translated by diffusers' own converters, but for FLUX, whos
 one width only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def _network(part: Part, path: Path, dtype: torch.dtype, *, projected: bool) -> 
         network, translate = empty_network(part, projected=projected)
     if part.kind == "clip" and projected:
         weights |= _projection(path, part, network)
-    return _filled(network, translate(weights), dtype)
+    return filled(network, translate(weights).items(), dtype)
 
 
 def empty_network(part: Part, *, projected: bool) -> tuple[Any, Callable[[Weights], Weights]]:
@@ -221,12 +221,15 @@ _OUTER = {
 }
 
 
-def _filled(network: Any, weights: Weights, dtype: torch.dtype) -> Any:
-    """The network with its numbers; float16 leaves those in float32 that would overflow."""
+def filled(network: Any, weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> Any:
+    """The network with its numbers, taken one by one; float16 leaves those that would overflow.
+
+    Raises IncompleteError when some are missing.
+    """
     kept = network._keep_in_fp32_modules or () if dtype is torch.float16 else ()
     cast = {
         name: tensor.to(torch.float32 if set(kept) & set(name.split(".")) else dtype)
-        for name, tensor in weights.items()
+        for name, tensor in weights
     }
     missing, _ = network.load_state_dict(cast, strict=False, assign=True)
     if isinstance(network, transformers.PreTrainedModel):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.store.folders import write_folder
+from studio.store.writing import write_folder
 
 if TYPE_CHECKING:
     import torch

@@ -22,14 +22,13 @@ from studio.models.devices import Device
 from studio.models.merging.output import check_free, staged
 from studio.models.readers import ReaderShelf
 from studio.reader.data_sets import DataSets
-from studio.reader.evaluating import Evaluating
 from studio.reader.finetuning.card import Made, card
 from studio.reader.finetuning.child import Child
 from studio.reader.finetuning.options import FILE_NAME, Options
 from studio.reader.leaderboard import Leaderboard
 from studio.reader_requests import EvaluateRequest, FinetuneRequest, Precision, Recipe
 from studio.requests import validated
-from studio.store.folders import flush
+from studio.store.writing import flush
 
 _READERS, _ENCODERS = "readers", "encoders"
 _HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*")
@@ -45,7 +44,8 @@ _LOOKS, _LOOK_SECONDS = 40, 0.25
 class Finetuning:
     """The work function of fine-tunings, and what completes their requests.
 
-    data: the data folder. device: tells it once torch may be imported.
+    data: the data folder. evaluate: has a reader read a data set. device: tells it once torch may
+    be imported.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Finetuning:
         data: Path,
         shelf: ReaderShelf,
         data_sets: DataSets,
-        evaluating: Evaluating,
+        evaluate: Callable[[EvaluateRequest, Context], None],
         leaderboard: Leaderboard,
         device: Callable[[], Device],
     ):
@@ -61,7 +61,7 @@ class Finetuning:
         self._runs = data / "runs"
         self._shelf = shelf
         self._data_sets = data_sets
-        self._evaluating = evaluating
+        self._submit_scores = evaluate
         self._leaderboard = leaderboard
         self._device = device
 
@@ -80,6 +80,7 @@ class Finetuning:
         if not self._is_of(place, run):
             self._check_name(request, place)
             if not (run / FILE_NAME).is_file():
+                self._shelf.keep(place)
                 options.write(run)
             self._train(run, request.processes, context)
             self._publish(run, place, request, options)
@@ -189,8 +190,7 @@ class Finetuning:
             "precision": Precision.FULL,
             "who": request.who,
         }
-        resolved = self._evaluating.resolve(validated(EvaluateRequest, asked))
-        self._evaluating(resolved, context)
+        self._submit_scores(validated(EvaluateRequest, asked), context)
 
     def _write_card(
         self, place: Path, request: FinetuneRequest, options: Options, job_id: str

@@ -25,7 +25,7 @@ from studio.reader.finetuning.features import Features, takes_types
 from studio.reader.finetuning.model import groups
 from studio.reader.finetuning.options import Options
 from studio.reader.finetuning.soft_labels import SoftLabels, distilled
-from studio.store.folders import write_folder
+from studio.store.writing import write_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

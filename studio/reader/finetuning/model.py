@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import ModelError
+from studio.errors import ModelError, first_words
 from studio.reader.finetuning.options import Options
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def load(
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        first = str(error).strip().partition("\n")[0].rstrip(".")
+        first = first_words(error).rstrip(".")
         raise ModelError(
             f"{base!r} cannot be fine-tuned as a reader: {first}. Name a folder or a hub id of an "
             "encoder with safetensors weights."

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import AtelierError, ModelError, StorageError
+from studio.errors import AtelierError, StorageError, first_words
 from studio.reader.finetuning.options import Options, read_options
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _in_words(error: Exception) -> str:
 
     if is_out_of_memory(error):
         return "The batches do not fit into memory; take smaller ones, and accumulate more of them."
-    first = str(error).strip().partition("\n")[0][:200]
+    first = first_words(error)
     return (
         f"An unexpected fault stopped the training ({type(error).__name__}: {first}); "
         "its log has the details."
@@ -120,21 +120,16 @@ def _run(folder: Path, stop: threading.Event) -> int:
 def accelerator_of(options: Options) -> "Accelerator":
     """What spreads the work over devices and formats; ModelError where there is no such format."""
     import torch
-    from accelerate import Accelerator
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+    from studio.models.accelerators import accelerator_in
+
     fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    names["auto"] = "bf16" if fast else "no"
-    try:
-        return Accelerator(
-            mixed_precision=names[options.precision], gradient_accumulation_steps=options.accumulate
-        )
-    except (ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"The training cannot begin in {options.precision} here ({error}); take precision auto."
-        ) from None
+    return accelerator_in(
+        options.precision,
+        auto="bfloat16" if fast else "float32",
+        threads=options.threads,
+        gradient_accumulation_steps=options.accumulate,
+    )
 
 
 def prepared(folder: Path, options: Options, accelerator: "Accelerator") -> "Run":

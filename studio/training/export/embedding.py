@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.errors import ModelError
+from studio.models.merging.state import write_state
 from studio.training.export import metadata
 from studio.training.export.facts import Facts
-from studio.training.export.lora import write_state
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ class Facts:
 
     request: with nothing left open. family: the key of the base model's. velocity: whether it
     predicts velocity. base: its title; base_sha256, base_legacy: of its denoiser's or single file
-    (see `metadata.legacy_hash`). licence: of the base, "" when nobody knows.
+    (see `hashes.legacy_hash`). licence: of the base, "" when nobody knows.
     pictures, class_pictures: how many. folders: by name, repeats and pictures of each. tags: by
     folder, how often each part of a caption stands in it. buckets: how many pictures by width and
     height. hashes: SHA-256 of each picture by its name. resolution: width and height.

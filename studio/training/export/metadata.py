@@ -10,10 +10,8 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import chain
-from pathlib import Path
 
 import studio
 from studio.training.export.facts import Facts
@@ -38,8 +36,6 @@ _THUMBNAIL = 256
 """Pixels along its longer side: a header is read whenever LoRAs are listed."""
 _TAGS = 2000
 """Of all folders together, the commonest; captions that are sentences are as many as pictures."""
-_LEGACY = 0x100000, 0x10000
-"""Where the old hash begins and how many bytes it is of."""
 LORA, EMBEDDING = "lora", "textual-inversion"
 
 
@@ -183,31 +179,6 @@ def thumbnail(picture: bytes) -> str:
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def body_hashes(body: Iterable[bytes], plain_header: bytes) -> dict[str, str]:
-    """sshs_model_hash and sshs_legacy_hash of a safetensors file, of which one piece is held.
-
-    The first is SHA-256 of all after the header. The second is of 64 KiB of the file as it would be
-    with ss_* alone in its header. body: all after the header. plain_header: that other header.
-    """
-    digest, old = hashlib.sha256(), hashlib.sha256()
-    first, length = _LEGACY
-    at = 0
-    for block in chain((plain_header,), body):
-        old.update(block[max(0, first - at) : max(0, first + length - at)])
-        if at:
-            digest.update(block)
-        at += len(block)
-    return {"sshs_model_hash": digest.hexdigest(), "sshs_legacy_hash": old.hexdigest()[:8]}
-
-
-def legacy_hash(path: Path) -> str:
-    """The old hash of a model's file, which ss_sd_model_hash is: eight hex digits of 64 KiB."""
-    first, length = _LEGACY
-    with path.open("rb") as stream:
-        stream.seek(first)
-        return hashlib.sha256(stream.read(length)).hexdigest()[:8]
 
 
 def _tags(facts: Facts) -> list[tuple[str, dict[str, int]]]:

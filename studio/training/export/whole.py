@@ -6,7 +6,6 @@ a model that is otherwise, in its heads or its words, say, is refused as a file.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import ModelError
+from studio.models.hashes import body_hashes
 from studio.models.headers import Header
 from studio.models.merging.output import FORMATS, Writer, staged
 from studio.models.merging.rewrite import titled
+from studio.store.writing import flush
 from studio.training.export import metadata
 from studio.training.export.facts import Facts
 
@@ -103,7 +104,8 @@ def write_folder(
                 component.save_pretrained(made / name)
         if card:
             (made / "atelier.toml").write_text(titled(card, facts.request.name), encoding="utf-8")
-        _flush(made)
+        for path in made.rglob("*"):
+            flush(path)
     return place
 
 
@@ -132,7 +134,7 @@ def write_file(
     ):
         for name, tensor in _all(networks, marks):
             writer.add(name, _cast(name, tensor, dtype), _kind(tensor, dtype))
-        digest = metadata.body_hashes(writer.body(), b"")["sshs_model_hash"]
+        digest = body_hashes(writer.body(), b"")["sshs_model_hash"]
         writer.finish({**words, "modelspec.hash_sha256": f"0x{digest}"})
     return place
 
@@ -294,11 +296,3 @@ def _cast(name: str, tensor: "Tensor", dtype: str) -> "Tensor":
             "or float32, or take an earlier checkpoint."
         )
     return out
-
-
-def _flush(folder: Path) -> None:
-    """See to it that the small files are on the disk, too."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())

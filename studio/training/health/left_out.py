@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from studio.errors import DataError, NotFound, from_os_error
+from studio.store.writing import flush, replace_file
 from studio.training.health.wording import shown
 
 NAME = ".left-out"
@@ -54,7 +55,7 @@ def carry_out(folder: Path, label: str, changes: Sequence[Change]) -> None:
     try:
         place = _new_place(folder)
         steps: list[Step] = []
-        write(place / _JOURNAL, json.dumps({"label": label}).encode() + b"\n")
+        replace_file(place / _JOURNAL, json.dumps({"label": label}).encode() + b"\n")
         try:
             for change in changes:
                 data = None if change.content is None else change.content()
@@ -65,7 +66,7 @@ def carry_out(folder: Path, label: str, changes: Sequence[Change]) -> None:
         except BaseException:
             _take_back(folder, place, steps)
             raise
-        _flush(place.parent)
+        flush(place.parent)
     except OSError as error:
         raise from_os_error(error, f"change the pictures in {folder}") from None
 
@@ -153,7 +154,7 @@ def _do(folder: Path, place: Path, step: Step, data: bytes | None) -> None:
             return
         _copy(path, kept)
     if data is not None:
-        write(path, data)
+        replace_file(path, data)
 
 
 def _copy(path: Path, kept: Path) -> None:
@@ -163,7 +164,7 @@ def _copy(path: Path, kept: Path) -> None:
     except OSError:  # a file system without links
         aside = kept.with_name(f".{kept.name}.part")
         shutil.copy2(path, aside)
-        _flush(aside)
+        flush(aside)
         aside.replace(kept)
 
 
@@ -205,26 +206,3 @@ def _digest(path: Path) -> str:
         return "none"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Have a file with this content, as a whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

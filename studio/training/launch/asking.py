@@ -7,20 +7,21 @@ another request cannot take its name.
 import hashlib
 import importlib.util
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from studio.errors import AtelierError, ModelError, RequestError
+from studio.errors import Forbidden, ModelError, RequestError, first_words
 from studio.models.catalogue import Catalogue
 from studio.models.entry import ModelEntry
 from studio.models.families import Texts
+from studio.people import EVERYBODYS, Owned
+from studio.training.launch.finding import RUNS, run_folders, title_of
 from studio.training.launch.process import is_running
 from studio.training.run_folder import RESULT, TASK, Phase, RunFolder
-from studio.training.task import read_task
 from studio.training_requests import Method, TrainRequest
 
-RUNS, CHECKPOINTS = "runs", "checkpoints"
+CHECKPOINTS = "checkpoints"
 _CONFIGURATIONS = "accelerate"
 _SPARE = 200_000_000
 _LORA_SHARE, _WHOLE_SHARE = 0.2, 7.0
@@ -37,7 +38,8 @@ Derive = Callable[[TrainRequest, Path, ModelEntry], TrainRequest]
 class Asking:
     """Completes requests for trainings of a data folder, or refuses them in one sentence.
 
-    pictures: the folder of a picture set by its name; NotFound when there is none.
+    pictures: the folder of a picture set by its name; NotFound when there is none. owned: whose
+    which run is.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Asking:
         catalogue: Catalogue,
         pictures: Callable[[str], Path],
         derive: Derive,
+        owned: Owned = EVERYBODYS,
     ):
         self._data = data
+        self._owned = owned
         self._models = data / "models"
         self._catalogue = catalogue
         self._pictures = pictures
@@ -58,6 +62,8 @@ class Asking:
         resolved = self.completed(request)
         entry = self._catalogue.usable(resolved.model)
         run = self.folder(resolved)
+        if (run.path / TASK).is_file() and not self._is_own(run):
+            raise RequestError(f"Name {request.name!r} is taken; choose another one.", "name")
         if not (run.path / TASK).is_file():
             self._check_name(resolved, run)
         elif run.status().phase is Phase.FINISHED:
@@ -67,6 +73,21 @@ class Asking:
             )
         self._check_room(resolved, entry)
         return resolved
+
+    def _is_own(self, run: RunFolder) -> bool:
+        """Whether who is at work may go on with a run; one that is only shared is another's."""
+        try:
+            self._owned.demand(run.name)
+        except Forbidden:
+            return False
+        return True
+
+    def keep(self, request: TrainRequest) -> None:
+        """Note whose a run will be that is begun, with what it makes."""
+        run = self.folder(request)
+        if not (run.path / TASK).is_file():
+            self._owned.keep(run.name)
+            self._catalogue.keep(place_of(request, self._models))
 
     def completed(self, request: Asked) -> Asked:
         """The request with nothing left open, whatever it is called."""
@@ -120,8 +141,11 @@ class Asking:
         if place.exists():
             raise RequestError(f"{place} is in the way; choose another name.", "name")
         for other in run_folders(self._data):
-            taken = other.path != run.path and name == _name_of(other).casefold()
+            taken = other.path != run.path and name == title_of(other).casefold()
             if taken and is_worth_keeping(other):
+                if not self._owned.shows(other.name):
+                    words = f"Name {request.name!r} is taken; choose another one."
+                    raise RequestError(words, "name")
                 raise RequestError(
                     f"Name {request.name!r} is taken by the run {other.name}, which has other "
                     "settings; choose another name, or remove that run.",
@@ -170,12 +194,6 @@ def place_of(request: TrainRequest, models: Path) -> Path:
     return models / request.name
 
 
-def run_folders(data: Path) -> Iterator[RunFolder]:
-    """All runs of a data folder that train from pictures, those of readers left out."""
-    for task in sorted((data / RUNS).glob(f"[!.]*/{TASK}")):
-        yield RunFolder(task.parent)
-
-
 def is_worth_keeping(run: RunFolder) -> bool:
     """Whether a run goes on, waits, can be gone on with or has made something."""
     status = run.status()
@@ -187,20 +205,13 @@ def is_worth_keeping(run: RunFolder) -> bool:
     )
 
 
-def _name_of(run: RunFolder) -> str:
-    try:
-        return read_task(run.path).request.name
-    except AtelierError:
-        return ""
-
-
 def _check_configuration(file: Path) -> None:
     import yaml
 
     try:
         told = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        first = str(error).strip().partition("\n")[0]
+        first = first_words(error)
         raise RequestError(f"{file} cannot be read ({first}); mend it.", "accelerate") from None
     if not isinstance(told, dict) or told.get("compute_environment") != "LOCAL_MACHINE":
         raise RequestError(

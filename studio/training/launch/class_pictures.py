@@ -6,25 +6,23 @@ another training of the same class from the same model finds them; only those th
 
 import hashlib
 import json
-import os
 import re
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from studio.context import Context, ModelSpec, Signal
+from studio.context import Context
 from studio.errors import RequestError, from_os_error
-from studio.events import Event, Loading, Notice, Progress
+from studio.events import Notice
 from studio.models.catalogue import Catalogue
-from studio.models.entry import ModelEntry
 from studio.requests import GenerationRequest, validated
 from studio.store.outputs import Picture
+from studio.store.writing import replace_file
+from studio.training.counting import Counted
+from studio.training.launch.painting import Paint, Painting, side_of
 from studio.training_requests import TrainRequest
 
 MANIFEST = "manifest.json"
@@ -33,19 +31,16 @@ _FOLDER = "class-pictures"
 _TOGETHER, _AT_MOST = 4, 100
 _BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
-Paint = Callable[[GenerationRequest, Context], None]
-"""Makes pictures of a request that need not be complete and saves them by the context."""
-
 
 @dataclass(frozen=True)
 class Recipe:
     """All that the pictures depend on. model: SHA-256 of its denoiser. size: of a side, in pixels.
 
-    The picture of number n has the seed n.
+    prompts: in turns. The picture of number n has the seed n.
     """
 
     model: str
-    prompt: str
+    prompts: tuple[str, ...]
     size: int
     sampler: str
     steps: int
@@ -74,8 +69,8 @@ class ClassPictures:
         entry = self._catalogue.usable(request.model)
         return Recipe(
             model=self._catalogue.sha256(entry, check),
-            prompt=request.class_prompt,
-            size=_side(request, entry),
+            prompts=request.class_prompts,
+            size=side_of(request, entry),
             sampler=entry.sampler.value,
             steps=entry.steps,
             cfg_scale=entry.cfg_scale,
@@ -111,14 +106,15 @@ class ClassPictures:
             with FileLock(folder / ".lock", timeout=0):
                 _write_manifest(folder, recipe, request)
                 missing = self.missing(recipe, wanted)
+                there = wanted - len(missing)
                 if missing:
-                    there = wanted - len(missing)
                     told = f"{there} of {wanted} class pictures are there; the others are made."
                     context.emit(Notice(text=told))
-                painted = _Painted(folder, context, (wanted, len(missing)), on_step)
-                for span in _spans(missing):
+                keeping = _Keeping(folder, context, (wanted, there), on_step)
+                painting = Painting(context, keeping.keep, keeping.tell)
+                for span in _spans(missing, _AT_MOST if len(recipe.prompts) == 1 else 1):
                     context.check()
-                    self._paint(_asked(request.model, recipe, span), painted)
+                    self._paint(_asked(request.model, recipe, span), painting)
         except Timeout:
             raise RequestError(
                 "The class pictures are being made by another training; wait for it."
@@ -128,8 +124,11 @@ class ClassPictures:
         return folder
 
 
-class _Painted:
-    """A context whose pictures go to the cache: the job has none of its own."""
+class _Keeping:
+    """Keeps the pictures of a folder that are made, and tells how far that is.
+
+    counts: how many are wanted, and how many of them are there.
+    """
 
     def __init__(
         self,
@@ -138,66 +137,21 @@ class _Painted:
         counts: tuple[int, int],
         on_step: Callable[[int], None],
     ):
-        self.job_id = context.job_id
         self._folder = folder
-        self._context = context
-        self._wanted, self._missing = counts
-        self._made = 0
+        self._wanted, self._there = counts
+        self._counted = Counted(context.emit, "class pictures", self._there)
         self._on_step = on_step
-        self._began = time.monotonic()
 
-    def borrow(self, spec: ModelSpec) -> AbstractContextManager[Any]:
-        """As of the job."""
-        return self._context.borrow(spec)
-
-    def check(self) -> Signal:
-        """As of the job; none of them is skipped."""
-        self._context.check()
-        return Signal.GO_ON
-
-    def emit(self, event: Event) -> None:
-        """Of all that painting tells, how far it is."""
-        if isinstance(event, Progress):
-            self._tell(event.step / max(1, event.steps))
-        elif isinstance(event, Loading | Notice):
-            self._context.emit(event)
-
-    def save(self, artifact: Picture) -> int:
+    def keep(self, picture: Picture) -> None:
         """Keep a picture by its seed, whole or not at all."""
-        place = self._folder / _file(artifact.seed)
-        aside = place.with_suffix(".part")
-        with aside.open("wb") as stream:
-            stream.write(artifact.data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(place)
-        self._made += 1
-        self._tell(0.0)
-        return 0
+        replace_file(self._folder / _file(picture.seed), picture.data)
+        self._there += 1
+        self.tell(0.0)
 
-    def _tell(self, share: float) -> None:
+    def tell(self, share: float) -> None:
         """share: of the picture at work."""
-        done = self._made + share
-        left = (time.monotonic() - self._began) * (self._missing - done) / done if done else None
-        there = self._wanted - self._missing + self._made
-        self._on_step(there)
-        self._context.emit(
-            Progress(
-                step=there,
-                steps=self._wanted,
-                item=1,
-                items=1,
-                seconds_left=left,
-                label="class pictures",
-                unit="picture",
-            )
-        )
-
-
-def _side(request: TrainRequest, entry: ModelEntry) -> int:
-    """The side of the training's own pictures, as a number that the model can paint."""
-    side = request.resolution or entry.width
-    return max(entry.multiple, side // entry.multiple * entry.multiple)
+        self._on_step(self._there)
+        self._counted.tell(self._there, self._wanted, share)
 
 
 def _file(number: int) -> str:
@@ -213,12 +167,12 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _spans(numbers: list[int]) -> Iterator[range]:
+def _spans(numbers: list[int], most: int) -> Iterator[range]:
     """Numbers that follow each other, as many as one request makes."""
     start = 0
     while start < len(numbers):
         end = start + 1
-        while numbers[end : end + 1] == [numbers[end - 1] + 1] and end - start < _AT_MOST:
+        while numbers[end : end + 1] == [numbers[end - 1] + 1] and end - start < most:
             end += 1
         yield range(numbers[start], numbers[end - 1] + 1)
         start = end
@@ -228,7 +182,7 @@ def _asked(model: str, recipe: Recipe, span: range) -> GenerationRequest:
     together = next(n for n in range(_TOGETHER, 0, -1) if len(span) % n == 0)
     fields = {
         "model": model,
-        "prompt": recipe.prompt,
+        "prompt": recipe.prompts[span.start % len(recipe.prompts)],
         "width": recipe.size,
         "height": recipe.size,
         "sampler": recipe.sampler,

@@ -92,6 +92,9 @@ class _AskingCost(Asking):
     def __call__(self, request: TrainRequest) -> TrainRequest:
         return request
 
+    def keep(self, request: TrainRequest) -> None:
+        """A measurement is nobody's: whoever asks for the same finds its figures."""
+
     def completed(self, request: Asked) -> Asked:
         """The request with nothing left open.
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from studio.context import Context
-from studio.errors import AtelierError, Cancelled, ModelError, RequestError, ServerEnds
+from studio.errors import AtelierError, Cancelled, DeviceLost, ModelError, RequestError, ServerEnds
 from studio.events import Notice, Progress, Waiting
 from studio.models.broker import Lease
 from studio.models.devices import Device
-from studio.training.launch.asking import Asking, run_folders
+from studio.training.launch.asking import Asking
 from studio.training.launch.class_pictures import ClassPictures, Recipe
+from studio.training.launch.finding import run_folders
 from studio.training.launch.following import Follower
 from studio.training.launch.hold import DeviceHold
 from studio.training.launch.process import (
@@ -103,6 +104,7 @@ class Training:
             self._hold.keep(run, context.job_id)
             context.emit(Notice(text=f"The run goes on at step {status.step:,} and is followed."))
         elif not self._has_ended(run, context.job_id):
+            self._asking.keep(request)
             self._begin(run, request, context)
         self._follow(run, context)
 
@@ -286,6 +288,9 @@ def _tell_unbegun(run: RunFolder, before: RunStatus, error: BaseException) -> No
     """Where a run is whose process did not begin."""
     if isinstance(error, ServerEnds):
         return  # it waits for the next server
+    if isinstance(error, DeviceLost):  # while it had class pictures made: it may be begun again
+        run.tell(replace(before, pid=0))
+        return
     if isinstance(error, Cancelled):
         phase = Phase.PAUSED if run.wished() is Wish.PAUSE else Phase.STOPPED
         run.tell(replace(before, phase=phase, pid=0, reason=""))

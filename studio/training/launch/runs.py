@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.errors import AtelierError, NotFound, RequestError, from_os_error
+from studio.audit import UNNOTED, Act, Audit
+from studio.errors import AtelierError, RequestError, from_os_error
+from studio.people import EVERYBODYS, HOME, Deed, Owned, acting, needs
 from studio.requests import Request
 from studio.training.choice import put_to_use
-from studio.training.launch.asking import CHECKPOINTS, RUNS, place_of, run_folders
+from studio.training.launch.asking import CHECKPOINTS, place_of
+from studio.training.launch.finding import RUNS, find_run, shown_runs
 from studio.training.launch.process import PROGRAM, is_dead, is_running, kill
 from studio.training.run_folder import LOG, RESULT, TASK, Phase, RunFolder, RunStatus, Wish
 from studio.training.task import read_task
@@ -55,13 +58,23 @@ class RunEntry:
 class Runs:
     """The runs of a data folder.
 
-    submit: puts a request into the queue and returns its job's id.
+    submit: puts a request into the queue and returns its job's id. owned: who is shown which run.
+    whose: id of a run's owner. audit: notes what is done to others' runs.
     """
 
     def __init__(
-        self, data: Path, submit: Callable[[Request], str], program: Sequence[str] = PROGRAM
+        self,
+        data: Path,
+        submit: Callable[[Request], str],
+        program: Sequence[str] = PROGRAM,
+        owned: Owned = EVERYBODYS,
+        whose: Callable[[str], int] = lambda name: HOME.id,
+        audit: Audit = UNNOTED,
     ):
+        self._whose = whose
+        self._audit = audit
         self._data = data
+        self._owned = owned
         self._submit = submit
         self._program = program
 
@@ -74,7 +87,7 @@ class Runs:
     ) -> list[RunEntry]:
         """Runs that fit all that is given, the newest first; text: in name, model or owner."""
         found = []
-        for run in run_folders(self._data):
+        for run in shown_runs(self._data, self._owned):
             try:
                 entry = self._entry(run)
             except AtelierError:
@@ -95,20 +108,13 @@ class Runs:
 
     def folder(self, name: str) -> RunFolder:
         """The folder of a run by its name, or by that of its outcome; NotFound for neither."""
-        runs = list(run_folders(self._data))
-        for run in runs:
-            if run.name == name:
-                return run
-        fitting = [run for run in runs if _title(run) == name]
-        if fitting:
-            return max(fitting, key=lambda run: (run.path / TASK).stat().st_mtime)
-        names = ", ".join(run.name for run in runs) or "none"
-        raise NotFound(f"There is no run {name!r}; there are: {names}.")
+        return find_run(self._data, name, self._owned)
 
     def request(self, name: str) -> TrainRequest:
         """What a run was asked."""
         return read_task(self.folder(name).path).request
 
+    @needs(Deed.MAKE)
     def resume(self, name: str) -> str:
         """Go on with a run where it was; the id of the job that does.
 
@@ -119,6 +125,7 @@ class Runs:
     def resumable(self, name: str) -> TrainRequest:
         """The request that goes on with a run; RequestError as above."""
         entry = self.get(name)
+        self._owned.demand(entry.name)
         if not entry.can_resume:
             raise RequestError(
                 f"The run {entry.name} is {entry.phase.value} and cannot be resumed; "
@@ -126,22 +133,28 @@ class Runs:
             )
         return self.request(name)
 
+    @needs(Deed.MAKE)
     def pause(self, name: str) -> None:
         """Let a run save and end, to be gone on with; RequestError when it does not go on."""
         self._wish(name, Wish.PAUSE)
 
+    @needs(Deed.MAKE)
     def stop(self, name: str) -> None:
         """Let a run save and end for good; RequestError when it does not go on."""
         self._wish(name, Wish.STOP)
 
+    @needs(Deed.MAKE)
     def kill(self, name: str) -> None:
         """End a run at once; what it has learnt since its last checkpoint is lost."""
         run = self.folder(name)
         entry = self._entry(run)
+        self._owned.demand(run.name)
         if not entry.is_alive:
             raise RequestError(f"The run {entry.name} has no process; there is nothing to kill.")
         kill(run, self._program)
+        self._note(run.name, "kill")
 
+    @needs(Deed.MAKE)
     def remove(self, name: str) -> None:
         """Delete a run's folder; what it has put into the models folder stays.
 
@@ -149,16 +162,19 @@ class Runs:
         """
         run = self.folder(name)
         entry = self._entry(run)
+        self._owned.demand(run.name)
         if entry.is_alive or entry.phase is Phase.WAITING:
             raise RequestError(
                 f"The run {entry.name} is {entry.phase.value}; stop it before you remove it."
             )
+        self._note(run.name, "remove")
         gone = run.path.with_name(f".removed-{uuid.uuid4().hex}")
         try:
             run.path.rename(gone)  # so that a kill leaves no half of a run
             shutil.rmtree(gone)
         except OSError as error:
             raise from_os_error(error, f"remove the run {entry.name}") from None
+        self._owned.forget(run.name)
 
     def curve(self, name: str, start: int = 0) -> tuple[list[dict[str, Any]], int]:
         """The points from a byte of the run's curve on, and where to go on reading."""
@@ -181,12 +197,14 @@ class Runs:
                 found.append((int(digits), folder))
         return sorted(found)
 
+    @needs(Deed.MAKE)
     def use(self, name: str, step: int) -> Path:
         """Let a step be what the run has made, instead of the last one; the file that it is now.
 
         Raises RequestError while the run goes on, NotFound when nothing was kept of the step.
         """
         entry, run = self.get(name), self.folder(name)
+        self._owned.demand(run.name)
         if entry.is_alive:
             raise RequestError(f"The run {name!r} goes on; wait for its end, or stop it.")
         place = place_of(read_task(run.path).request, self._data / "models")
@@ -210,11 +228,19 @@ class Runs:
     def _wish(self, name: str, wish: Wish) -> None:
         run = self.folder(name)
         entry = self._entry(run)
+        self._owned.demand(run.name)
         if not entry.is_alive and entry.phase is not Phase.WAITING:
             raise RequestError(
                 f"The run {entry.name} is {entry.phase.value}; there is nothing to {wish.value}."
             )
         run.wish(wish)
+        self._note(run.name, wish.value)
+
+    def _note(self, name: str, deed: str) -> None:
+        owner = self._whose(name)
+        if owner != acting().id:
+            whose = self._audit.name_of(owner)
+            self._audit.note(Act.TRAINING, f"{name}{' of ' * bool(whose)}{whose}: {deed}")
 
     def _entry(self, run: RunFolder) -> RunEntry:
         request, status = read_task(run.path).request, run.status()
@@ -246,10 +272,3 @@ class Runs:
 
 def _broken_off(status: RunStatus) -> str:
     return f"It was broken off at step {status.step:,}; resumed, it goes on from its checkpoint."
-
-
-def _title(run: RunFolder) -> str:
-    try:
-        return read_task(run.path).request.name
-    except AtelierError:
-        return ""

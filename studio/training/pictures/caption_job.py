@@ -1,12 +1,12 @@
 """The job that has a local model write the captions of a picture set."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from studio.context import Context, ModelSpec
-from studio.events import Notice, Progress
+from studio.events import Notice
 from studio.models.captioners import CAPTIONER, CaptionerShelf
+from studio.training.counting import Counted
 from studio.training.pictures.captioning import caption_set
 from studio.training_requests import CaptionRequest
 
@@ -31,22 +31,6 @@ class Captioning:
 
     def __call__(self, request: CaptionRequest, context: Context) -> None:
         """Write the captions; those made until it is cancelled are kept, and can be undone."""
-        began = time.monotonic()
-
-        def tell(done: int, of: int) -> None:
-            left = (time.monotonic() - began) * (of - done) / done if done else None
-            context.emit(
-                Progress(
-                    step=done,
-                    steps=of,
-                    item=1,
-                    items=1,
-                    seconds_left=left,
-                    label="captions",
-                    unit="picture",
-                )
-            )
-
         with context.borrow(ModelSpec(CAPTIONER, request.captioner)) as model:
             done = caption_set(
                 self._pictures(request.pictures),
@@ -54,7 +38,7 @@ class Captioning:
                 replace=request.replace,
                 form=request.form,
                 check=context.check,
-                tell=tell,
+                tell=Counted(context.emit, "captions").tell,
             )
         for each in done.failed[:_TOLD]:
             context.emit(Notice(text=each))

@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 import regex
 
 from studio.errors import DataError, NotFound, RequestError, from_os_error
+from studio.people import Deed, needs
+from studio.store.writing import ASIDE, replace_file
 from studio.training.pictures.captions import one_line, tags_of, written
 from studio.training.pictures.listing import find_pictures
-from studio.training.pictures.replacing import ASIDE, replace_file
 
 Captions = Mapping[str, str]
 _UNDO = f"{ASIDE}undo.json"
@@ -122,6 +123,7 @@ def tag_counts(captions: Captions) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
+@needs(Deed.MAKE)
 def write_captions(folder: Path, captions: Captions) -> int:
     """Write captions beside their pictures, as UTF-8; returns how many files changed.
 
@@ -150,6 +152,7 @@ def can_undo(folder: Path) -> int:
     return len(_undoable(folder))
 
 
+@needs(Deed.MAKE)
 def undo(folder: Path) -> int:
     """Put back what stood before the last edit; returns how many files were put back.
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from studio.errors import AtelierError, DataError, NotFound
 from studio.store.intake import MAX_PIXELS
-from studio.training.pictures.replacing import ASIDE, replace_file
+from studio.store.writing import ASIDE, replace_file
 
 log = logging.getLogger(__name__)
 FORMATS = {

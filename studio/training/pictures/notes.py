@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from studio.errors import NotFound
+from studio.people import Deed, needs
+from studio.store.writing import replace_file
 from studio.training.pictures.listing import find_pictures
-from studio.training.pictures.replacing import replace_file
 
 NOTES = ".atelier.json"
 _writing = threading.Lock()
@@ -63,6 +64,7 @@ def read_notes(folder: Path) -> SetNotes:
     )
 
 
+@needs(Deed.MAKE)
 def write_notes(folder: Path, notes: SetNotes) -> None:
     """Replace the notes of a set; StorageError when the system refuses."""
     told = {

@@ -13,9 +13,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from studio.errors import DataError, NotFound, RequestError, from_os_error
+from studio.people import EVERYBODYS, Deed, Owned, needs
+from studio.store.writing import ASIDE, replace_file
 from studio.training.pictures.captions import written
 from studio.training.pictures.listing import Found, find_pictures
-from studio.training.pictures.replacing import ASIDE, replace_file
 from studio.training.pictures.tables import TableWish, rows
 from studio.training.pictures.taking_in import (
     Gathered,
@@ -51,28 +52,53 @@ class SetSummary:
 
 
 class PictureSets:
-    """All picture sets of a data folder; looked up afresh, so that a new folder is seen at once."""
+    """All picture sets of a data folder; looked up afresh, so that a new folder is seen at once.
 
-    def __init__(self, data: Path):
+    owned: whose they are; those of others are not there, but their names are taken. admit: raises
+    for who may keep no more files.
+    """
+
+    def __init__(
+        self, data: Path, owned: Owned = EVERYBODYS, admit: Callable[[], None] = lambda: None
+    ):
+        self._admit = admit
         self.folder = data / "pictures"
+        self._owned = owned
         # Two uploads at once would not know of each other's names.
         self._changing = threading.Lock()
 
     def names(self) -> list[str]:
         """All of them, by name."""
-        return sorted((name for name in self._folders() if _is_name(name)), key=str.casefold)
+        return sorted((name for name in self._shown() if _is_name(name)), key=str.casefold)
 
     def misnamed(self) -> list[str]:
         """Folders that somebody put there under a name that no request can say."""
-        return sorted(name for name in self._folders() if not _is_name(name))
+        return sorted(name for name in self._shown() if not _is_name(name))
 
     def path(self, name: str) -> Path:
         """The folder of a set; NotFound when there is none."""
-        found = self._folders().get(unicodedata.normalize("NFC", name))
+        found = self._shown().get(unicodedata.normalize("NFC", name))
         if found is None or not _is_name(name):
             names = ", ".join(self.names()[:20]) or "none yet"
             raise NotFound(f"There is no picture set {name[:100]!r}; there are: {names}.")
         return found
+
+    def own(self, name: str) -> Path:
+        """The folder of a set that who is at work may change; Forbidden for one shared by others.
+
+        Raises NotFound when there is none.
+        """
+        folder = self.path(name)
+        self._owned.demand(unicodedata.normalize("NFC", name))
+        return folder
+
+    def shows(self, name: str) -> bool:
+        """Whether who is at work is shown a set of this name."""
+        return self._owned.shows(unicodedata.normalize("NFC", name))
+
+    def is_taken(self, name: str) -> bool:
+        """Whether somebody has a set of this name."""
+        return name.casefold() in {each.casefold() for each in self._folders()}
 
     def summary(self, name: str) -> SetSummary:
         """What a set holds, from its files' names alone; NotFound when there is none."""
@@ -89,6 +115,7 @@ class PictureSets:
             found[0] if found else None,
         )
 
+    @needs(Deed.MAKE)
     def create(self, name: str) -> str:
         """Make an empty set and return its name.
 
@@ -102,21 +129,25 @@ class PictureSets:
                 "pictures",
             )
         with self._changing:
-            if name.casefold() in {each.casefold() for each in self._folders()}:
+            if self.is_taken(name):
                 raise DataError(f"There is a picture set {name!r} already; choose another name.")
+            self._owned.keep(name)
             self._make(self.folder / name)
         return name
 
+    @needs(Deed.MAKE)
     def add(self, name: str, files: Iterable[tuple[str, bytes | Path]]) -> Added:
         """Add uploaded pictures, captions and archives of them to a set.
 
         files: what each is called by whoever sends it, and what it holds or where it was received.
         Raises NotFound, and StorageError when the disk refuses; what was added before stays.
         """
-        folder = self.path(name)
+        folder = self.own(name)
+        self._admit()
         with self._changing:
             return Adding(folder).run(files)
 
+    @needs(Deed.MAKE)
     def take_in(self, source: Path, name: str = "") -> TakenIn:
         """Make a set of a folder, archive or kohya TOML file of this machine.
 
@@ -124,7 +155,7 @@ class PictureSets:
         for one by the source. Raises NotFound and DataError in one sentence.
         """
         source = source.expanduser()
-        for own, folder in self._folders().items():
+        for own, folder in self._shown().items():
             if _is_name(own) and _same(source, folder):
                 return TakenIn(own, len(find_pictures(folder)))
         if source.suffix.lower() == ".zip" and source.is_file():
@@ -138,6 +169,7 @@ class PictureSets:
         wanted = self._wanted(name, source.absolute().name.removesuffix(".toml"))
         return self._keep(wanted, gathered)
 
+    @needs(Deed.MAKE)
     def take_parquet(
         self,
         source: str | Path,
@@ -166,20 +198,23 @@ class PictureSets:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
+    @needs(Deed.MAKE)
     def remove(self, name: str, for_good: bool = False) -> None:
         """Move a set to the trash, or delete it; of a link, only the link.
 
         Whether a run still learns from it is the caller's to know.
         """
-        folder = self.path(name)
+        folder = self.own(name)
         try:
             if folder.is_symlink():
                 folder.unlink()
+                self._owned.forget(name)
                 return
             trash = self.folder / _TRASH
             trash.mkdir(exist_ok=True)
             moved = trash / f"{name} {time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
             folder.rename(moved)
+            self._owned.forget(name)
             if for_good:
                 shutil.rmtree(moved)
         except OSError as error:
@@ -197,6 +232,12 @@ class PictureSets:
             return {}
         except OSError as error:
             raise from_os_error(error, f"look into {self.folder}") from None
+
+    def _shown(self) -> dict[str, Path]:
+        """Those of them that are shown to who is at work."""
+        found = self._folders()
+        shown = self._owned.shown(found)
+        return {name: path for name, path in found.items() if name in shown}
 
     def _wanted(self, name: str, source: str) -> str:
         """The name that a set is to have: the one that was said, or one by its source."""
@@ -252,10 +293,12 @@ class PictureSets:
             there = {name.casefold(): path for name, path in self._folders().items()}
             number, free = 1, wanted
             while (other := there.get(free.casefold())) is not None:
-                if content_of(other) == content:
+                is_shown = self._owned.shows(unicodedata.normalize("NFC", other.name))
+                if is_shown and content_of(other) == content:
                     return unicodedata.normalize("NFC", other.name)
                 number += 1
                 free = f"{wanted} {number}"
+            self._owned.keep(free)
             try:
                 aside.rename(self.folder / free)
             except OSError as error:

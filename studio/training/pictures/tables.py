@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from studio.errors import DataError
+from studio.errors import DataError, first_words
 from studio.training.pictures.captions import one_line
 from studio.training.pictures.listing import identified
 
@@ -53,7 +53,7 @@ def rows(source: str | Path, wish: TableWish) -> Iterator[tuple[str, bytes, str]
     except DataError:
         raise
     except Exception as error:  # readers of foreign tables, and their networks, raise anything
-        first_line = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        first_line = first_words(error)
         raise DataError(
             f"{source} cannot be read as a table of pictures ({first_line}); check its name and "
             "split, and the network where it lies elsewhere."

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from studio.errors import DataError, from_os_error
+from studio.store.writing import replace_file
 from studio.training.pictures.captions import ENDINGS, written
 from studio.training.pictures.kohya import DataFile, FolderNames, Subset, read_data_file
 from studio.training.pictures.listing import Found, describe, find_pictures
 from studio.training.pictures.notes import FolderNote, SetNotes, read_notes, write_notes
-from studio.training.pictures.replacing import replace_file
 from studio.training.pictures.uploads import MOST_PICTURES, safe_name, safe_stem
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from studio.errors import from_os_error
+from studio.store.writing import replace_file
 from studio.training.pictures.captions import ENDINGS, METADATA, decoded, metadata_lines, one_line
 from studio.training.pictures.editing import write_captions
 from studio.training.pictures.kohya import folder_note
@@ -22,7 +23,6 @@ from studio.training.pictures.listing import (
     identified,
 )
 from studio.training.pictures.notes import read_notes, write_notes
-from studio.training.pictures.replacing import replace_file
 
 MOST_PICTURES = 50_000
 _UNPACKED = 20 * 10**9

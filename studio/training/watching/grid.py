@@ -5,54 +5,23 @@ and a larger one paints only what is new.
 """
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 from PIL import Image
-from pydantic import Field, model_validator
 
 from studio.errors import from_os_error
-from studio.requests import Request
+from studio.store.writing import replace_file
 from studio.training.watching.grid_picture import Cell, Painted, best, compose
-from studio.training_requests import Prompt, SetName
+from studio.training_requests import GridRequest
 
-_MOST = 300
 Paint = Callable[[int, float, str, int], Image.Image]
 """Makes the picture of a checkpoint (by its step), a strength, a prompt and a seed."""
 Score = Callable[[Image.Image, str], Mapping[str, float | None]]
 """Scores of a picture of a prompt, by their names; None for what cannot be told."""
-
-
-class Grid(Request):
-    """A grid that is asked for.
-
-    run: name of the run. checkpoints: by their steps. strengths: of the LoRA, 1 as it was trained.
-    """
-
-    kind: Literal["train-grid"] = "train-grid"
-    run: SetName
-    checkpoints: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = Field(
-        min_length=1, max_length=50
-    )
-    strengths: tuple[Annotated[float, Field(ge=-4, le=4)], ...] = Field(
-        (0.6, 0.8, 1.0), min_length=1, max_length=20
-    )
-    prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=16)
-    seed: int = Field(1, ge=0, le=2**32 - 1)
-
-    @model_validator(mode="after")
-    def _not_too_many(self) -> "Grid":
-        count = len(cells(self))
-        if count > _MOST:
-            raise ValueError(
-                f"The grid has {count} pictures, but {_MOST} are the most; leave out some "
-                "checkpoints, strengths or prompts"
-            )
-        return self
 
 
 @dataclass(frozen=True)
@@ -60,12 +29,18 @@ class MadeGrid:
     """A finished grid. picture: its file. best: checkpoint and strength that score best, or None
     without scores."""
 
+    request: GridRequest
     picture: Path
     painted: tuple[Painted, ...]
     best: tuple[int, float] | None
 
+    @property
+    def digest(self) -> str:
+        """What tells it from the other grids of its run."""
+        return self.picture.stem.removeprefix("grid-")
 
-def cells(grid: Grid) -> list[Cell]:
+
+def cells(grid: GridRequest) -> list[Cell]:
     """All cells in the order of painting, each once: a checkpoint is loaded one time only."""
     return [
         Cell(checkpoint, strength, prompt)
@@ -76,7 +51,7 @@ def cells(grid: Grid) -> list[Cell]:
 
 
 def make_grid(
-    grid: Grid,
+    grid: GridRequest,
     folder: Path,
     paint: Paint,
     score: Score | None = None,
@@ -98,19 +73,39 @@ def make_grid(
         on_done(len(wanted), len(wanted))
         chosen = best(painted)
         picture = folder / f"grid-{_digest(grid.model_dump_json())}.webp"
+        note = json.dumps({"request": grid.model_dump(mode="json"), "best": chosen})
+        replace_file(picture.with_suffix(".json"), note.encode())
         _save(compose(painted, chosen), picture, quality=90)
     except OSError as error:
         raise from_os_error(error, f"write the grid to {folder}") from None
-    return MadeGrid(picture, tuple(painted), chosen)
+    return MadeGrid(grid, picture, tuple(painted), chosen)
 
 
-def cell_file(grid: Grid, cell: Cell, folder: Path) -> Path:
+def made_grids(folder: Path) -> list[MadeGrid]:
+    """The finished grids of a run, the newest first, without damaged ones; folder: of its grids."""
+    found = []
+    for picture in folder.glob("grid-*.webp"):
+        try:
+            note = json.loads(picture.with_suffix(".json").read_text(encoding="utf-8"))
+            request = GridRequest.model_validate(note["request"])
+            chosen = (int(note["best"][0]), float(note["best"][1])) if note["best"] else None
+            painted = tuple(_painted(request, cell, folder / "cells") for cell in cells(request))
+            made = MadeGrid(request, picture, painted, chosen)
+            found.append((picture.stat().st_mtime_ns, made))
+        except (OSError, ValueError, TypeError, LookupError):
+            continue
+    return [made for _, made in sorted(found, key=lambda each: each[0], reverse=True)]
+
+
+def cell_file(grid: GridRequest, cell: Cell, folder: Path) -> Path:
     """The file of a cell's picture, which follows from all that it is made of."""
     told = json.dumps([grid.run, cell.checkpoint, cell.strength, cell.prompt, grid.seed])
     return folder / f"{cell.checkpoint:08}-{_digest(told)}.webp"
 
 
-def _cell(grid: Grid, cell: Cell, folder: Path, paint: Paint, score: Score | None) -> Painted:
+def _cell(
+    grid: GridRequest, cell: Cell, folder: Path, paint: Paint, score: Score | None
+) -> Painted:
     file = cell_file(grid, cell, folder)
     if not _is_whole(file):
         file.with_suffix(".json").unlink(missing_ok=True)
@@ -120,8 +115,13 @@ def _cell(grid: Grid, cell: Cell, folder: Path, paint: Paint, score: Score | Non
     if scores is None and score is not None:
         with Image.open(file) as opened:
             scores = dict(score(opened.convert("RGB"), cell.prompt))
-        _write(file.with_suffix(".json"), json.dumps(scores).encode())
+        replace_file(file.with_suffix(".json"), json.dumps(scores).encode())
     return Painted(cell, file, scores or {})
+
+
+def _painted(grid: GridRequest, cell: Cell, folder: Path) -> Painted:
+    file = cell_file(grid, cell, folder)
+    return Painted(cell, file, _scores(file.with_suffix(".json")) or {})
 
 
 def _is_whole(file: Path) -> bool:
@@ -142,21 +142,9 @@ def _scores(file: Path) -> dict[str, float | None] | None:
 
 
 def _save(image: Image.Image, file: Path, **how: int | bool) -> None:
-    from io import BytesIO
-
-    stream = BytesIO()
+    stream = io.BytesIO()
     image.save(stream, "WEBP", **how)
-    _write(file, stream.getvalue())
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Put it there as a whole or not at all."""
-    aside = file.with_name(f"{file.name}.part")
-    with aside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(file)
+    replace_file(file, stream.getvalue())
 
 
 def _digest(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from studio.errors import ModelError
+from studio.errors import ModelError, first_words
 from studio.training.watching.seen import Seen, need
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Network:
             )
         # Whatever a damaged folder makes transformers raise.
         except Exception as error:
-            first = str(error).strip().partition("\n")[0]
+            first = first_words(error)
             raise ModelError(
                 f"The judge {self.name} cannot be loaded ({first}); copy its folder again or "
                 "remove it."

@@ -19,7 +19,7 @@ _ICON = (
     'stroke-linecap="round" stroke-linejoin="round"><rect x="3" y="6" width="14" height="14" '
     'rx="2"/><path d="M7 3h12a2 2 0 0 1 2 2v12M3 16l4-4 3 3 2-2 5 5"/></svg>'
 )
-_ACCEPTED = "image/*,.txt,.caption,.jsonl,.zip,.avif"
+_ACCEPTED = "image/*,.txt,.caption,.jsonl,.zip,.avif,.parquet"
 _TOLD = 3
 FIRST = 12
 """Pictures of a set that are shown beside its name."""
@@ -47,7 +47,10 @@ def add(services: Services, name: str, event: gr.EventData) -> str:
         first = lost[0] if lost else "The pictures"
         raise DataError(f"{first} could not be uploaded; it may be too large.")
     is_new = name not in services.picture_sets.names()
+    tables = [path for file, path in files if file.lower().endswith(".parquet")]
     try:
+        if tables:
+            return _add_table(services, name, tables[0], alone=len(files) == 1)
         made = new_set(services, name) if is_new else name
         added = services.picture_sets.add(made, files)
         if is_new and not added.pictures:
@@ -60,19 +63,32 @@ def add(services: Services, name: str, event: gr.EventData) -> str:
     return made
 
 
+def _add_table(services: Services, name: str, table: Path, *, alone: bool) -> str:
+    """Make a set of a table of pictures."""
+    if not alone:
+        raise DataError("A .parquet table makes a set of its own; drop it alone.")
+    taken = services.picture_sets.take_parquet(table, free_name(services, name))
+    gr.Info(f"{taken.pictures:,} pictures in {html.escape(taken.name)}.", title="Added", duration=5)
+    return taken.name
+
+
 def new_set(services: Services, wanted: str) -> str:
     """Make a set of a name, or of one that is near it and free."""
-    taken = {name.casefold() for name in services.picture_sets.names()}
+    try:
+        return services.picture_sets.create(free_name(services, wanted))
+    except (RequestError, DataError):  # a folder that no request can name is in the way
+        return services.picture_sets.create(free_name(services, "pictures 1"))
+
+
+def free_name(services: Services, wanted: str) -> str:
+    """A name for a set that is near this one and free."""
     plain = "".join(c if c.isalnum() or c in "_.+- " else " " for c in safe_name(wanted))
     plain = " ".join(plain.split())[:60].strip(" .+-") or "pictures"
     number, free = 1, plain
-    while free.casefold() in taken:
+    while services.picture_sets.is_taken(free):
         number += 1
         free = f"{plain} {number}"
-    try:
-        return services.picture_sets.create(free)
-    except (RequestError, DataError):  # a folder that no request can name is in the way
-        return services.picture_sets.create(f"pictures {len(taken) + 1}")
+    return free
 
 
 def strip(services: Services, name: str) -> str:

@@ -16,6 +16,7 @@ from studio.training.pictures.captions import variant
 from studio.training.pictures.example import Placed
 from studio.training.pictures.listing import Facts, describe, find_pictures
 from studio.training.pictures.notes import set_focus
+from studio.training.pictures.sets import PictureSets
 from studio.training_requests import TrainRequest
 from tabs.blocks.maker import in_words
 from tabs.blocks.train import dropped, gallery
@@ -26,6 +27,7 @@ from tabs.forms import Values
 _LONGEST = 1000
 _TAGS = 500
 _SHUFFLED, _STEPS = 4, 3
+_TOLD = 3
 _Operation = Callable[[editing.Captions], editing.Edit]
 
 
@@ -91,7 +93,7 @@ class SetHandlers:
         """Keep a caption that was edited where it stands; the page is not drawn anew."""
         text = str(getattr(event, "text", ""))
         with in_words("Not kept"):
-            folder = self._folder(values)
+            folder = self._own(values)
             name = self._named(values, str(getattr(event, "sum", "")))[0]
             editing.write_captions(folder, {name: text})
             edited = self._edited(values)
@@ -159,7 +161,7 @@ class SetHandlers:
     def undo(self, values: Values) -> dict[Any, Any]:
         """Take the last edit of captions back, or what was taken out last."""
         with in_words("Not taken back"):
-            folder = self._folder(values)
+            folder = self._own(values)
             if editing.can_undo(folder):
                 count = editing.undo(folder)
                 said = f"{count:,} caption{'s' * (count != 1)} as before."
@@ -180,14 +182,14 @@ class SetHandlers:
         digest = str(getattr(event, "sum", ""))
         with in_words("Not kept"):
             place = (_share(getattr(event, "x", None)), _share(getattr(event, "y", None)))
-            set_focus(self._folder(values), self._named(values, digest)[0], place)
+            set_focus(self._own(values), self._named(values, digest)[0], place)
             return self._alone(values, digest, model)
 
     def middle(self, values: Values, model: str) -> dict[Any, Any]:
         """Have the cut in the middle of the picture."""
         digest = values[self._view.picked]
         with in_words("Not kept"):
-            set_focus(self._folder(values), self._named(values, digest)[0], None)
+            set_focus(self._own(values), self._named(values, digest)[0], None)
             return self._alone(values, digest, model)
 
     def out(self, values: Values) -> dict[Any, Any]:
@@ -210,6 +212,10 @@ class SetHandlers:
     def _folder(self, values: Values) -> Any:
         return self._sets.path(self._name(values))
 
+    def _own(self, values: Values) -> Any:
+        """The folder, for who may change what is in it."""
+        return self._sets.own(self._name(values))
+
     def _text(self, values: Values) -> str:
         text = str(values[self._view.text] or "")
         if not text.strip():
@@ -228,7 +234,7 @@ class SetHandlers:
 
     def _edit(self, values: Values, operation: _Operation) -> dict[Any, Any]:
         with in_words("Not changed"):
-            folder = self._folder(values)
+            folder = self._own(values)
             edit = operation(editing.read_captions(folder))
             count = editing.write_captions(folder, edit.captions)
         gr.Info(f"{count:,} caption{'s' * (count != 1)} changed.", duration=4)
@@ -268,7 +274,7 @@ class SetHandlers:
         fresh = {**values, view.name: name, view.search: "", view.which: "", view.picked: ""}
         able = [each.name for each in self._services.captioners.entries() if not each.problem]
         return {
-            view.name: gr.Dropdown(names, value=name or None),
+            view.name: gr.Dropdown(names, value=name or None, info=_misnamed(self._sets)),
             view.delete: gr.Button(DELETE, variant="secondary", visible=bool(name)),
             view.sure: "",
             view.search: "",
@@ -356,3 +362,15 @@ def _captioner(able: list[str]) -> str:
 
 def _share(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.5
+
+
+def _misnamed(sets: PictureSets) -> str:
+    """What to do about folders that no request can name; a blank for none."""
+    wrong = sets.misnamed()
+    if not wrong:
+        return " "
+    names = ", ".join(repr(name[:40]) for name in wrong[:_TOLD])
+    return (
+        f"Not among these, for their names: {names}. Rename the folders: letters, numbers, blanks, "
+        "and . + - _ between them."
+    )

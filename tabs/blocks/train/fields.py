@@ -57,7 +57,7 @@ def unused(method: Method, whole: bool) -> set[str]:
     """Fields that a method makes no use of. whole: DreamBooth in all weights."""
     match method:
         case Method.LORA:
-            return {*_CLASS, *_WORD, "whole"}
+            return {*_WORD, "whole"}
         case Method.DREAMBOOTH:
             return {*_WORD, *(_LORA if whole else ())}
         case Method.TEXTUAL_INVERSION:
@@ -241,11 +241,14 @@ def build_class() -> dict[str, Any]:
             "",
             label="The class, in a prompt",
             placeholder="a photo of a dog",
-            max_lines=2,
+            info="More prompts, a line each: what else must not be forgotten",
+            lines=1,
+            max_lines=6,
             elem_id=f"{IDS}class",
         ),
         "preservation": _box(
-            "preservation", "Learn beside pictures of the class, so that it is not forgotten"
+            "preservation",
+            "Learn beside the model's own pictures of these prompts, so that it keeps them",
         ),
         "class_pictures": empty("class_pictures"),
         "prior_weight": _number("prior_weight", "How much they count"),

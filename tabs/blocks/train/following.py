@@ -109,17 +109,22 @@ class FollowHandlers:
             self._runs.resume(subject)
 
     def use(
-        self, subject: str, model: str, prompt: str, step: int | None = None
+        self,
+        subject: str,
+        model: str,
+        prompt: str,
+        step: int | None = None,
+        strength: float = 1.0,
     ) -> tuple[str, str]:
         """The model and the prompt that make use of what a run made; "" for the present one.
 
-        step: that is to be used from now on, None for what is used already.
+        step: that is to be used from now on, None for what is used already. strength: of a LoRA.
         """
         with in_words("Not used"):
             if step is not None:
                 self._runs.use(subject, int(step))
             entry, asked = self._runs.get(subject), self._runs.request(subject)
-            return used(self._services, entry, asked, model, prompt or "")
+            return used(self._services, entry, asked, model, prompt or "", strength)
 
     def _end(self, subject: str, wish: Callable[[str], None]) -> None:
         with in_words():
@@ -141,11 +146,17 @@ class FollowHandlers:
 
 
 def used(
-    services: Services, entry: RunEntry, asked: TrainRequest, model: str, prompt: str
+    services: Services,
+    entry: RunEntry,
+    asked: TrainRequest,
+    model: str,
+    prompt: str,
+    strength: float = 1.0,
 ) -> tuple[str, str]:
     """Model and prompt for what a run has made, "" for the one that is there.
 
-    Raises AtelierError in one sentence when it has made nothing that can be used yet.
+    strength: of a LoRA. Raises AtelierError in one sentence when it has made nothing yet that can
+    be used.
     """
     catalogue = services.catalogue
     if asked.trains_weights:
@@ -164,7 +175,7 @@ def used(
     if other:
         catalogue.usable(other)
     text = with_word(prompt or asked.prompt, asked.trigger)
-    return other, with_lora(text, lora.name, 1.0)
+    return other, with_lora(text, lora.name, strength)
 
 
 def with_word(prompt: str, word: str) -> str:
@@ -192,8 +203,8 @@ class _Look:
         view = self._view
         hidden = {each: gr.Button(visible=False) for each in view.buttons}
         empty = dict.fromkeys((view.progress, view.samples, view.curves, view.subject), "")
-        step = gr.Dropdown(visible=False)
-        return {**empty, view.run: shown.EMPTY, view.step: step, **hidden}
+        unseen = {each: gr.update(visible=False) for each in (view.step, view.grid.panel)}
+        return {**empty, view.run: shown.EMPTY, **unseen, **hidden}
 
     def at(self, event: Event | None) -> dict[Any, Any]:
         """Where the run is now. event: the newest of its job, for what its folder cannot tell."""
@@ -220,6 +231,7 @@ class _Look:
                 view.use: bool(steps) or (finished and entry.result is not None),
                 view.step: steps,
                 view.resume: entry.can_resume,
+                view.grid.panel: asked.adds_lora and bool(self._steps()),
                 view.subject: self._name,
             }
         )
@@ -257,6 +269,7 @@ class _Look:
             view.use: False,
             view.step: (),
             view.resume: False,
+            view.grid.panel: False,
             view.subject: self._name,
         }
 
@@ -267,9 +280,9 @@ class _Look:
 
 
 def _update(value: Any) -> Any:
-    """What a control gets: buttons whether they are there, the list of steps its choices."""
+    """What a control gets: whether it is there, the list of steps its choices."""
     if isinstance(value, bool):
-        return gr.Button(visible=value)
+        return gr.update(visible=value)
     if isinstance(value, tuple):
         first = value[0][1] if value else None
         return gr.Dropdown(choices=list(value), value=first, visible=len(value) > 1)

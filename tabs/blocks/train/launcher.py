@@ -8,14 +8,16 @@ import gradio as gr
 from studio.services import Services
 from studio.training_requests import Method
 from tabs.blocks import header
-from tabs.blocks.train import dropped, fields, shown
+from tabs.blocks.train import dropped, fields, gridding, shown
 from tabs.blocks.train.fields import IDS, TrainForm
+from tabs.blocks.train.gridding import GridView
 from tabs.theme import script
 
 DROP = "Drop pictures, a folder or a .zip: they make a set by themselves"
 NEW_SET = ("Those that are dropped, as a new set", "")
 _METHODS = [(shown.METHODS[each], each.value) for each in Method]
-_NO_PRESET = ("None: what follows from the pictures", "")
+NO_PRESET = ("None: what follows from the pictures", "none")
+ANY_PRESET = ("The one that fits the device", "")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Launcher:
     strip: gr.HTML
     verdict: gr.HTML
     words: gr.HTML
+    templates: gr.HTML
     preset: gr.Dropdown
     groups: dict[str, Any]
     toml: gr.Textbox
@@ -46,6 +49,7 @@ class Launcher:
     health: gr.HTML
     run: gr.HTML
     samples: gr.HTML
+    grid: GridView
     curves: gr.HTML
     use: gr.Button
     step: gr.Dropdown
@@ -57,12 +61,17 @@ class Launcher:
     def followed(self) -> list[Any]:
         """All that a run changes."""
         shown = [self.progress, self.run, self.samples, self.curves]
-        return [*shown, *self.buttons, self.step, self.subject]
+        return [*shown, *self.buttons, self.step, self.grid.panel, self.subject]
 
     @property
     def buttons(self) -> list[gr.Button]:
         """What can be done with the run that is shown."""
         return [self.pause, self.stop, self.use, self.resume]
+
+    @property
+    def judged(self) -> list[gr.HTML]:
+        """All that another word changes."""
+        return [self.verdict, self.words, self.templates]
 
     @property
     def open(self) -> list[Any]:
@@ -72,7 +81,7 @@ class Launcher:
     @property
     def by_method(self) -> list[Any]:
         """All that another method changes."""
-        return [self.preset, *self.groups.values(), *self.open]
+        return [self.preset, self.groups["preservation"], *self.form.outputs]
 
 
 def build(services: Services) -> Launcher:
@@ -85,7 +94,9 @@ def build(services: Services) -> Launcher:
             with gr.Row(elem_classes="at-run-row"):
                 made["check"] = gr.Button("Check", min_width=80, elem_id=f"{IDS}check")
                 made["cost"] = gr.Button("Cost", min_width=80, elem_id=f"{IDS}cost")
-                made["start"] = gr.Button("Train", variant="primary", elem_id=f"{IDS}run")
+                made["start"] = gr.Button(
+                    "Train", variant="primary", elem_id=f"{IDS}run", elem_classes="at-members"
+                )
             with gr.Row(elem_classes="at-run-row", elem_id=f"{IDS}ends"):
                 made["pause"] = gr.Button("Pause", visible=False, elem_id=f"{IDS}pause")
                 made["stop"] = gr.Button("Stop", visible=False, elem_id=f"{IDS}stop")
@@ -111,6 +122,7 @@ def build(services: Services) -> Launcher:
                 )
                 made["resume"] = gr.Button("Go on", visible=False, elem_id=f"{IDS}resume")
             made["samples"] = gr.HTML("", padding=False, elem_id=f"{IDS}samples-shown")
+            made["grid"] = gridding.build()
             made["curves"] = gr.HTML("", padding=False, elem_id=f"{IDS}curves")
         with gr.Column(min_width=0, elem_classes="at-settings"):
             _build_topics(made, controls)
@@ -134,7 +146,7 @@ def _build_words(services: Services, made: dict[str, Any], controls: dict[str, A
             elem_classes="at-train-methods",
         )
     controls["model"] = gr.Dropdown(
-        header.choices(services),
+        header.choices_at_start(services),
         value=header.model_at_start(services).id,
         label="Begin with",
         elem_id=f"{IDS}model",
@@ -155,6 +167,7 @@ def _build_words(services: Services, made: dict[str, Any], controls: dict[str, A
         max_lines=3,
         elem_id=f"{IDS}prompt",
     )
+    made["templates"] = _chips("Prompts to begin with", "templates")
     controls["trigger"] = gr.Textbox(
         "",
         label="The word that calls it up",
@@ -163,13 +176,7 @@ def _build_words(services: Services, made: dict[str, Any], controls: dict[str, A
         elem_id=f"{IDS}trigger",
     )
     made["verdict"] = gr.HTML("", padding=False, elem_id=f"{IDS}verdict")
-    made["words"] = gr.HTML(
-        [],
-        html_template='<div class="at-examples" role="group" aria-label="Rare words"></div>',
-        js_on_load=script("chips"),
-        padding=False,
-        elem_id=f"{IDS}words",
-    )
+    made["words"] = _chips("Rare words", "words")
     with gr.Column(visible=False, min_width=0, elem_classes="at-train-group") as group:
         controls |= fields.build_class()
     made["groups"] = {"preservation": group}
@@ -177,7 +184,17 @@ def _build_words(services: Services, made: dict[str, Any], controls: dict[str, A
         "", label="Name of what is made", max_lines=1, elem_id=f"{IDS}name"
     )
     made["preset"] = gr.Dropdown(
-        [_NO_PRESET], value="", label="Preset", info=" ", elem_id=f"{IDS}preset"
+        [ANY_PRESET, NO_PRESET], value="", label="Preset", info=" ", elem_id=f"{IDS}preset"
+    )
+
+
+def _chips(label: str, name: str) -> gr.HTML:
+    return gr.HTML(
+        [],
+        html_template=f'<div class="at-examples" role="group" aria-label="{label}"></div>',
+        js_on_load=script("chips"),
+        padding=False,
+        elem_id=f"{IDS}{name}",
     )
 
 
@@ -228,6 +245,8 @@ METHOD_FIELDS = (
     "dropout",
     "text_encoder",
     "text_rate",
+    "class_pictures",
+    "prior_weight",
     "vectors",
     "initial_word",
 )

@@ -9,24 +9,31 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import AtelierError
+from studio.models.entry import ModelEntry
 from studio.requests import validated
 from studio.services import Services
 from studio.training.checking import Checked
 from studio.training.derive import Derived
 from studio.training.kohya_settings import read_settings
-from studio.training.presets import Preset, presets
+from studio.training.presets import Preset, preset, presets
 from studio.training.toml_files import LONGEST, write_toml
 from studio.training_requests import Method, TrainRequest
 from tabs.blocks import header
 from tabs.blocks.maker import in_words
 from tabs.blocks.train import costs, dropped, findings, word
 from tabs.blocks.train.fields import OF_ITSELF, OPEN, defaults, shown, unused
-from tabs.blocks.train.launcher import DROP, METHOD_FIELDS, NEW_SET, Launcher
+from tabs.blocks.train.launcher import (
+    ANY_PRESET,
+    DROP,
+    METHOD_FIELDS,
+    NEW_SET,
+    NO_PRESET,
+    Launcher,
+)
 from tabs.forms import Values
 
 _TELL = 0.3
 """Seconds between two tellings of how far a check is."""
-_NO_PRESET = ("None: what follows from the pictures", "")
 _NOTICES = 5
 _NOT_OF_A_PRESET = {"method", "model", "name", "pictures", "prompt", "trigger", "class_prompt"}
 
@@ -61,17 +68,22 @@ class LaunchHandlers:
         method = Method(values[self._form.fields["method"]])
         whole = bool(values[self._form.fields["whole"]])
         view, controls = self._view, self._form.fields
+        chosen, given = self._fitting(values)
+        values = {**values, **{controls[name]: value for name, value in given.items()}}
         hidden = unused(method, whole)
         hidden |= set() if values[controls["text_encoder"]] else {"text_rate"}
+        hidden |= set() if values[controls["preservation"]] else {"class_pictures", "prior_weight"}
         hidden |= set() if values[controls["conv_rank"]] else {"conv_alpha"}
         told = self._derived(values)
+        for name, value in given.items():
+            told[controls[name]] = told.get(controls[name], {}) | {"value": value}
         for name in METHOD_FIELDS:
             shown_at_all = {"visible": name not in hidden}
             told[controls[name]] = told.get(controls[name], {}) | shown_at_all
         return {
             **{box: gr.update(**each) for box, each in told.items()},
-            view.groups["preservation"]: gr.Column(visible=method is Method.DREAMBOOTH),
-            view.preset: self._presets(values, values[view.preset]),
+            view.groups["preservation"]: gr.Column(visible="preservation" not in hidden),
+            view.preset: self._presets(values, chosen),
         }
 
     def choose_model(self, values: Values) -> dict[Any, Any]:
@@ -88,15 +100,29 @@ class LaunchHandlers:
         return {box: gr.Textbox(**told) for box, told in self._derived(values).items()}
 
     def judge(self, values: Values) -> dict[Any, Any]:
-        """What the model makes of the trigger word."""
-        asked = self._form.as_far_as_known(values)
+        """What the model makes of the trigger word, and prompts with it."""
         said, better = "", list[str]()
         try:
-            entry = self._services.catalogue.usable(asked.model)
+            entry = self._entry(values)
             said, better = word.verdict(values[self._form.fields["trigger"]], entry)
         except AtelierError:
             pass  # the model is refused where it is used
-        return {self._view.verdict: said, self._view.words: better}
+        prompts = [prompt for prompt, _ in self._templates(values)]
+        return {self._view.verdict: said, self._view.words: better, self._view.templates: prompts}
+
+    def choose_template(self, values: Values, event: gr.EventData) -> dict[Any, Any]:
+        """A prompt of those that are offered, with the word and the class that belong to it."""
+        new = str(getattr(event, "text", ""))
+        found = next((each for each in self._templates(values) if each[0] == new), None)
+        if found is None:
+            return {}
+        controls = self._form.fields
+        trigger = str(values[controls["trigger"]] or "").strip() or word.WORD
+        return {
+            controls["prompt"]: found[0],
+            controls["class_prompt"]: found[1],
+            controls["trigger"]: trigger,
+        }
 
     def choose_word(self, values: Values, event: gr.EventData) -> dict[Any, Any]:
         """Another trigger word, also in the prompt."""
@@ -115,11 +141,10 @@ class LaunchHandlers:
         """The values of a preset in all controls, and of what it leaves open, the usual ones."""
         known = self._known_presets(values)
         name = values[self._view.preset]
-        own = {field for each in known for field in each.fields} - _NOT_OF_A_PRESET
+        own = {field for each in known for field in _given(each.fields)}
         usual = {field: value for field, value in defaults().items() if field in own}
         found = next((each for each in known if each.name == name), None)
-        given = {} if found is None else found.fields
-        kept = {field: value for field, value in given.items() if field not in _NOT_OF_A_PRESET}
+        kept = {} if found is None else _given(found.fields)
         return [gr.Dropdown(info=_source(found)), *self._form.updates(usual | kept)]
 
     # Pictures
@@ -245,6 +270,18 @@ class LaunchHandlers:
         told["pictures"] = gr.Dropdown(self._sets(), value=given.get("pictures") or "")
         return self._form.updates(told)
 
+    def _entry(self, values: Values) -> ModelEntry:
+        return self._services.catalogue.usable(self._form.as_far_as_known(values).model)
+
+    def _templates(self, values: Values) -> list[tuple[str, str]]:
+        controls = self._form.fields
+        try:
+            entry = self._entry(values)
+        except AtelierError:
+            return []
+        trigger, prompt = (str(values[controls[name]] or "") for name in ("trigger", "prompt"))
+        return word.prompts(trigger, prompt, entry)
+
     def _mend(self, name: str, checked: Checked, value: str, values: Values) -> str:
         place = int(value) if value.isdecimal() and len(value) < 4 else -1
         found = checked.report.findings
@@ -331,9 +368,37 @@ class LaunchHandlers:
     def _presets(self, values: Values, chosen: str) -> gr.Dropdown:
         known = self._known_presets(values)
         names = {each.name: each for each in known}
-        choices = [_NO_PRESET, *((each.title, each.name) for each in known)]
-        kept = chosen if chosen in names else ""
+        own = ((each.title, each.name) for each in known)
+        kept = chosen if chosen in (*names, NO_PRESET[1]) else ANY_PRESET[1]
+        choices = [ANY_PRESET, NO_PRESET, *own]
         return gr.Dropdown(choices, value=kept, info=_source(names.get(kept)))
+
+    def _fitting(self, values: Values) -> tuple[str, dict[str, Any]]:
+        """The preset to take and what it sets, where nobody has chosen one nor changed its values.
+
+        Otherwise what was chosen, and nothing to set.
+        """
+        chosen, known = str(values[self._view.preset] or ""), self._known_presets(values)
+        names = {each.name for each in known}
+        if not known or chosen in (*names, NO_PRESET[1]):
+            return chosen, {}
+        before = _given(preset(chosen)) if chosen else {}
+        own = set(before).union(*(_given(each.fields) for each in known))
+        usual = {name: value for name, value in defaults().items() if name in own}
+        controls = self._form.fields
+        if any(values[controls[n]] != shown(n, v) for n, v in (usual | before).items()):
+            return ANY_PRESET[1], {}
+        engine, best = self._services.engine, known[0]
+        device = engine.known_device
+        if device is None or not best.fits(engine.memory().total, device.sort):
+            return ANY_PRESET[1], {n: shown(n, v) for n, v in usual.items()}
+        given = usual | _given(best.fields)
+        return best.name, {name: shown(name, value) for name, value in given.items()}
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a preset sets of the form."""
+    return {name: value for name, value in fields.items() if name not in _NOT_OF_A_PRESET}
 
 
 def _source(preset: Preset | None) -> str:

@@ -11,10 +11,12 @@ import gradio as gr
 
 from studio.errors import AtelierError
 from studio.services import Services
+from studio.store.belongings import Sort
 from studio.training.launch.runs import RunEntry
 from studio.training.run_folder import Phase
 from studio.training.toml_files import write_toml
 from studio.training_requests import Method
+from tabs.blocks import sharing
 from tabs.blocks.maker import QUIET, in_words
 from tabs.blocks.train import shown
 from tabs.blocks.train.curves import STYLES, compared, points_of
@@ -54,6 +56,7 @@ class RunsView:
     stop: gr.Button
     kill: gr.Button
     remove: gr.Button
+    sharing: sharing.Sharing
     file: gr.HTML
     toml: gr.Textbox
     log: gr.HTML
@@ -108,6 +111,7 @@ def build() -> RunsView:
             stop = gr.Button("Stop", size="sm", elem_id=f"{IDS}stop")
             kill = gr.Button(KILL, size="sm", elem_id=f"{IDS}kill")
             remove = gr.Button(REMOVE, size="sm", elem_id=f"{IDS}remove")
+        shared = sharing.build("at-run")
         with gr.Accordion("Settings (TOML)", open=False):
             file = gr.HTML("", padding=False)
             toml = gr.Textbox(
@@ -138,6 +142,7 @@ def build() -> RunsView:
         stop,
         kill,
         remove,
+        shared,
         file,
         toml,
         log,
@@ -149,7 +154,7 @@ def build() -> RunsView:
 
 
 class RunsHandlers:
-    """What the panel's controls do. Everybody sees and may end what is trained."""
+    """What the panel's controls do; what is done to a run, its owner and administrators do."""
 
     def __init__(self, services: Services, view: RunsView):
         self._services = services
@@ -313,6 +318,8 @@ def wire(view: RunsView, services: Services, tab: gr.Tab) -> RunsHandlers:
     handlers = RunsHandlers(services, view)
     latest: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
     listing = (handlers.lists, view.asked, view.listed)
+    ends = [view.resume, view.pause, view.stop, view.kill, view.remove]
+    sharing.wire(view.sharing, services, view.picked, Sort.RUN, sharing.Controls(own=ends))
     tab.select(*listing, **latest)
     tab.select(lambda: gr.Timer(active=True), None, [view.timer], **QUIET)
     for changed in (view.search.change, view.phase.input, view.method.input, view.owner.input):

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from tabs.blocks import sharing
 from tabs.blocks.train import dropped
 from tabs.theme import script
 
@@ -29,6 +30,8 @@ class Sets:
     drop: gr.HTML
     new_name: gr.Textbox
     make: gr.Button
+    repo: gr.Textbox
+    fetch: gr.Button
     delete: gr.Button
     search: gr.Textbox
     which: gr.Radio
@@ -48,6 +51,7 @@ class Sets:
     keep: gr.Slider
     shuffle: gr.Button
     shuffled: gr.HTML
+    sharing: sharing.Sharing
     captioner: gr.HTML
     form: gr.Textbox
     caption_all: gr.Checkbox
@@ -74,8 +78,22 @@ class Sets:
     def asked(self) -> set[Any]:
         """All that handlers read."""
         typed = {self.name, self.search, self.which, self.find, self.new, self.pattern, self.case}
-        edits = {self.text, self.tag, self.keep, self.form, self.caption_all, self.new_name}
+        edits = {
+            self.text,
+            self.tag,
+            self.keep,
+            self.form,
+            self.caption_all,
+            self.new_name,
+            self.repo,
+        }
         return typed | edits | {self.place, self.picked, self.sure}
+
+    @property
+    def changing(self) -> list[Any]:
+        """The buttons that change what is in the set."""
+        edits = [self.replace, self.prefix, self.suffix, self.without, self.tidy, self.order]
+        return [*edits, self.caption, self.undo, self.middle, self.out, self.delete]
 
     @property
     def page(self) -> list[Any]:
@@ -107,6 +125,7 @@ def build() -> Sets:
         with gr.Column(min_width=0, elem_classes="at-words"):
             made["name"] = gr.Dropdown([], value=None, label="Picture set", elem_id=f"{IDS}name")
             made["drop"] = dropped.build(DROP, f"{IDS}drop")
+            made["sharing"] = sharing.build("at-set")
             made["search"] = gr.Textbox(
                 label="Search",
                 placeholder="in captions and names",
@@ -124,6 +143,7 @@ def build() -> Sets:
 
 def _build_pictures(made: dict[str, Any]) -> None:
     made["progress"] = gr.HTML("", padding=False, elem_id=f"{IDS}progress")
+    made["stop"] = gr.Button("Stop", size="sm", visible=False, elem_id=f"{IDS}stop")
     with gr.Row(elem_classes="at-turn"):
         made["facts"] = gr.HTML("", padding=False, elem_id=f"{IDS}facts")
         made["undo"] = gr.Button("Undo", size="sm", visible=False, elem_id=f"{IDS}undo")
@@ -174,9 +194,16 @@ def _build_edits(made: dict[str, Any]) -> None:
             False, label="Also those that have one", visible=False, min_width=160
         )
         made["caption"] = gr.Button("Caption", size="sm", visible=False, elem_id=f"{IDS}caption")
-        made["stop"] = gr.Button("Stop", size="sm", visible=False)
     with gr.Accordion("Sets", open=False):
         made["new_name"] = gr.Textbox(label="Name of a new set", max_lines=1)
         with gr.Row(elem_classes=["at-acts", "at-tight"]):
             made["make"] = gr.Button("Make an empty set", size="sm", elem_id=f"{IDS}make")
             made["delete"] = gr.Button(DELETE, size="sm", visible=False, elem_id=f"{IDS}delete")
+        made["repo"] = gr.Textbox(
+            label="Data set of the Hugging Face hub",
+            placeholder="owner/name",
+            info="Its pictures and captions make a set; 1,000 at most",
+            max_lines=1,
+            elem_id=f"{IDS}repo",
+        )
+        made["fetch"] = gr.Button("Fetch", size="sm", elem_id=f"{IDS}fetch")

@@ -4,10 +4,13 @@ import html
 
 from studio.errors import AtelierError
 from studio.models.entry import ModelEntry
-from studio.training.identifiers import Identifier, look_at, suggestions
+from studio.training.identifiers import Identifier, look_at, suggestions, templates
 
 _SUGGESTED = 4
 _SEED = 7
+WORD = "sks"
+"""Stands for the word in prompts until there is one."""
+_THING, _LONGEST = "dog", 4
 
 
 def verdict(word: str, entry: ModelEntry) -> tuple[str, list[str]]:
@@ -24,6 +27,14 @@ def verdict(word: str, entry: ModelEntry) -> tuple[str, list[str]]:
         return _said(found), better
     except AtelierError as error:
         return f'<p class="at-hint">{html.escape(str(error))}</p>', []
+
+
+def prompts(word: str, prompt: str, entry: ModelEntry) -> list[tuple[str, str]]:
+    """Prompts that suit a model, each with its class's; what is drawn is taken from the prompt."""
+    word = " ".join((word or "").split()) or WORD
+    _, found, after = (prompt or "").partition(f"{word} ")
+    thing = " ".join(after.split()) if found and len(after.split()) <= _LONGEST else _THING
+    return [each.filled(word, thing) for each in templates(entry.examples)]
 
 
 def with_word(prompt: str, old: str, new: str) -> str:

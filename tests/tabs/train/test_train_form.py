@@ -52,12 +52,11 @@ def test_open_boxes_take_numbers_as_people_write_them(view, values):
 def test_what_a_method_does_not_use_is_not_asked_for(view, values):
     form = view.launcher.form
     given = {"name": "n", "pictures": "p", "preservation": True, "class_prompt": "", "rank": 99}
-    asked = form.request(values(method="lora", **given))
-    assert (asked.preservation, asked.rank) == (False, 99)
     asked = form.request(values(method="full", **given))
-    assert asked.rank == TrainRequest.model_fields["rank"].default
-    with pytest.raises(RequestError, match="Class prompt is empty"):
-        form.request(values(method="dreambooth", **given))
+    assert (asked.preservation, asked.rank) == (False, TrainRequest.model_fields["rank"].default)
+    for method in ("lora", "dreambooth"):
+        with pytest.raises(RequestError, match="Class prompt is empty"):
+            form.request(values(method=method, **given))
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda file: file.stem)

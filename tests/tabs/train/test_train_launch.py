@@ -69,7 +69,7 @@ def test_a_method_shows_its_own_controls_and_presets(view, handlers, values, thi
     assert told[launcher.groups["vectors"]]["visible"]
     assert not told[launcher.groups["rank"]]["visible"]
     assert not told[launcher.groups["preservation"]].visible
-    assert all("textual-inversion" in name for _, name in told[launcher.preset].choices[1:])
+    assert all("textual-inversion" in name for _, name in told[launcher.preset].choices[2:])
     told = handlers.choose_method(values(method="dreambooth", pictures=things))
     assert told[launcher.groups["preservation"]].visible
     assert (
@@ -88,8 +88,35 @@ def test_a_preset_fills_the_form_and_the_next_one_leaves_nothing_of_it(
     names = [each.name for each in handlers._known_presets(values())]
     given = values() | {launcher.preset: names[0]}
     assert handlers.choose_preset(given)[place] == 4
-    given = values() | {launcher.preset: ""}
+    given = values() | {launcher.preset: "none"}
     assert handlers.choose_preset(given)[place] == TrainRequest.model_fields["batch_size"].default
+
+
+def test_the_preset_that_fits_is_there_until_somebody_knows_better(
+    view, handlers, values, services
+):
+    launcher = view.launcher
+    batch, prior = (launcher.form.fields[name] for name in ("batch_size", "preservation"))
+    assert "value" not in handlers.choose_method(values()).get(batch, {}), (
+        "the device is not known yet"
+    )
+    services.engine.device()
+    told = handlers.choose_method(values())
+    first = told[launcher.preset].value
+    assert first == handlers._known_presets(values())[0].name
+    assert told[batch]["value"] == 4
+    # Of another method, it makes room for that one's.
+    boxes = launcher.form.fields.values()
+    taken = {box: told[box]["value"] for box in boxes if "value" in told.get(box, {})}
+    now = values(method="dreambooth") | taken | {launcher.preset: first}
+    told = handlers.choose_method(now)
+    assert "dreambooth" in told[launcher.preset].value
+    assert told[prior]["value"] is True
+    # What somebody has set stays, and so does that nobody wants one.
+    for kept in ({batch: 2}, {launcher.preset: "none"}):
+        told = handlers.choose_method(values() | kept)
+        assert "value" not in told.get(batch, {})
+        assert told[launcher.preset].value == kept.get(launcher.preset, "")
 
 
 def test_the_word_is_judged_and_better_ones_are_a_press_away(view, handlers, values, event):
@@ -101,6 +128,43 @@ def test_the_word_is_judged_and_better_ones_are_a_press_away(view, handlers, val
     told = handlers.choose_word(values(trigger="dog", prompt="a dog"), event(text=better))
     assert told[launcher.form.fields["trigger"]] == better
     assert told[launcher.form.fields["prompt"]] == f"a {better}"
+
+
+def test_a_prompt_to_begin_with_brings_its_word_and_its_class(view, handlers, values, event):
+    launcher = view.launcher
+    fields = launcher.form.fields
+    offered = handlers.judge(values())[launcher.templates]
+    assert offered[0] == "a sks dog", "the embedded model knows no photos"
+    told = handlers.choose_template(values(), event(text=offered[0]))
+    assert told[fields["prompt"]] == offered[0]
+    assert told[fields["class_prompt"]] == "a dog"
+    assert told[fields["trigger"]] == "sks"
+    own = values(trigger="zwx", prompt="a zwx owl")
+    assert handlers.judge(own)[launcher.templates][0] == "a zwx owl"
+    told = handlers.choose_template(own, event(text="an owl in the style of zwx"))
+    assert told[fields["class_prompt"]] == "an owl"
+    assert handlers.choose_template(own, event(text="something else")) == {}
+
+
+def test_a_table_that_is_dropped_makes_a_set_of_its_own(
+    services, view, handlers, values, event, uploads, files
+):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    table = uploads / "owls.parquet"
+    rows = {"image": [file.read_bytes() for file in files], "text": ["an owl"] * len(files)}
+    write_table(pyarrow.table(rows), table)
+    both = [{"path": str(table), "name": "owls.parquet"}, {"path": str(files[0]), "name": "a.png"}]
+    with pytest.raises(gr.Error):
+        handlers.drop(values(name="owls"), event(files=both[:1] + both[:1], lost=[]))
+    assert services.picture_sets.names() == []
+    write_table(pyarrow.table(rows), table)
+    told = handlers.drop(values(prompt="owls"), event(files=both[:1], lost=[]))
+    [name] = services.picture_sets.names()
+    assert told[view.launcher.form.fields["pictures"]].value == name
+    assert services.picture_sets.summary(name).captioned == 5
+    assert not table.exists(), "what was taken over is not kept twice"
 
 
 def test_a_check_tells_what_is_wrong_and_a_press_mends_it(

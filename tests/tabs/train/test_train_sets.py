@@ -9,6 +9,7 @@ from PIL import Image
 
 from studio.training.pictures.editing import read_captions
 from studio.training.pictures.notes import read_notes
+from tabs.blocks.train.captioning import CaptionHandlers
 from tabs.blocks.train.editing import SetHandlers
 from tabs.blocks.train.sets import PAGE, SURE
 
@@ -134,3 +135,22 @@ def test_a_thousand_pictures_are_turned_page_by_page(services, view, handlers, c
     assert told[view.sets.grid].count("<textarea") == PAGE
     assert "number 96<" in told[view.sets.grid]
     assert seconds < 3
+
+
+def test_folders_that_no_request_can_name_are_told_of(services, view, handlers, chosen, things):
+    assert handlers.lists(chosen())[view.sets.name].info == " "
+    (services.picture_sets.folder / "it's").mkdir()
+    info = handlers.lists(chosen())[view.sets.name].info
+    assert '"it\'s"' in info
+    assert "Rename the folders" in info
+
+
+def test_a_data_set_of_the_hub_that_is_out_of_reach_fails_in_a_sentence(services, view, chosen):
+    jobs = CaptionHandlers(services, view.sets)
+    with pytest.raises(gr.Error):
+        jobs.fetch({**chosen(), view.sets.repo: "../../etc/passwd"})
+    jobs.fetch({**chosen(), view.sets.repo: " owner/dogs "})
+    [row] = services.queue.unended("fetch-pictures")
+    job = services.run_now(services.queue.request(row))
+    assert "owner/dogs cannot be read as a table of pictures" in services.queue.get(job).reason
+    assert services.picture_sets.names() == []

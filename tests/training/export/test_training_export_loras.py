@@ -202,7 +202,7 @@ def test_transformers_need_no_alpha(family: str, tmp_path: Path) -> None:
 
 def test_both_hashes_are_those_of_kohyas_scripts(tmp_path: Path, monkeypatch: Any) -> None:
     """Of all after the header, and of 64 KiB of a file with ss_* alone, as written by ours."""
-    monkeypatch.setattr("studio.training.export.metadata._LEGACY", (0x4000, 0x1000))
+    monkeypatch.setattr("studio.models.hashes._LEGACY", (0x4000, 0x1000))
     place = write_lora(trained("sd1"), NAME, facts("sd1"), tmp_path / "mine.safetensors")
     data, notes = place.read_bytes(), dict(read_header(place).metadata)
     start = 8 + int.from_bytes(data[:8], "little")

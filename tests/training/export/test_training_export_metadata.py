@@ -22,8 +22,6 @@ from studio.training.export.lora import write_lora
 from studio.training.export.metadata import (
     all_words,
     base_version,
-    body_hashes,
-    legacy_hash,
     network_words,
     thumbnail,
 )
@@ -160,17 +158,6 @@ def test_a_thumbnail_is_small() -> None:
     uri = thumbnail(picture(2000))
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(base64.b64decode(uri.partition(",")[2])) < 10_000
-
-
-def test_the_old_hash_is_of_a_piece(tmp_path: Path) -> None:
-    data = bytes(range(256)) * 5000
-    (tmp_path / "model").write_bytes(data)
-    pieces = (data[n : n + 1000] for n in range(100, len(data), 1000))
-    found = body_hashes(pieces, data[:100])
-    assert found["sshs_legacy_hash"] == legacy_hash(tmp_path / "model")
-    whole = body_hashes([data[100:]], data[:100])
-    assert whole == found
-    assert body_hashes([data[101:]], data[:101])["sshs_model_hash"] != found["sshs_model_hash"]
 
 
 # --- embeddings -----------------------------------------------------------------------------------

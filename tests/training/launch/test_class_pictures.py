@@ -26,10 +26,12 @@ class Painter:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
+        self.prompts: list[str] = []
         self.left = 1000
 
     def __call__(self, asked: GenerationRequest, context) -> None:
         self.asked.append((asked.seed, asked.image_count))
+        self.prompts.append(asked.prompt)
         for seed in range(asked.seed, asked.seed + asked.image_count):
             context.emit(Progress(step=1, steps=2, item=1, items=1))
             context.check()
@@ -112,6 +114,13 @@ def test_others_are_kept_apart(pictures):
     assert len(pixels) == 2
 
 
+def test_the_prompts_of_a_class_take_turns(pictures, painter):
+    listener = Listener()
+    made(pictures, listener, class_prompt="a dog\n\n  a cat \na hat\n", class_pictures=5)
+    assert painter.prompts == ["a dog", "a cat", "a hat", "a dog", "a cat"]
+    assert painter.asked == [(number, 1) for number in range(5)]
+
+
 def test_one_that_is_stopped_goes_on_where_it_was(pictures, painter):
     painter.left = 3
     with pytest.raises(Cancelled):
@@ -154,14 +163,15 @@ def test_two_trainings_do_not_make_them_at_once(pictures, painter, tmp_path):
 
 
 def test_a_recipe_is_named_by_all_that_it_says():
-    one = Recipe("ab", "a dog", 64, "Euler", 20, 7.0)
+    one = Recipe("ab", ("a dog",), 64, "Euler", 20, 7.0)
     changes: list[Callable[[], Recipe]] = [
-        lambda: Recipe("ac", "a dog", 64, "Euler", 20, 7.0),
-        lambda: Recipe("ab", "a cat", 64, "Euler", 20, 7.0),
-        lambda: Recipe("ab", "a dog", 64, "Euler", 20, 7.5),
+        lambda: Recipe("ac", ("a dog",), 64, "Euler", 20, 7.0),
+        lambda: Recipe("ab", ("a cat",), 64, "Euler", 20, 7.0),
+        lambda: Recipe("ab", ("a dog", "a cat"), 64, "Euler", 20, 7.0),
+        lambda: Recipe("ab", ("a dog",), 64, "Euler", 20, 7.5),
     ]
-    assert len({one.name, *(change().name for change in changes)}) == 4
-    assert Recipe("ab", "a dog", 64, "Euler", 20, 7.0).name == one.name
+    assert len({one.name, *(change().name for change in changes)}) == 5
+    assert Recipe("ab", ("a dog",), 64, "Euler", 20, 7.0).name == one.name
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Grids: their order, what is kept of them, and what they look like."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from studio.training.watching.grid import Grid, cell_file, cells, make_grid
+from studio.training.watching.grid import cell_file, cells, made_grids, make_grid
 from studio.training.watching.grid_picture import Cell, Painted, best, compose
+from studio.training_requests import GridRequest
 
-GRID = Grid(
+GRID = GridRequest(
     run="dog",
     checkpoints=(200, 100),
     strengths=(1.0, 0.5, 1.0),
@@ -59,7 +61,7 @@ def test_all_is_painted_scored_and_kept(tmp_path: Path):
     with Image.open(made.picture) as opened:
         opened.load()
         assert opened.width > 2 * 256
-    assert list(tmp_path.rglob("*.part")) == []
+    assert made_grids(tmp_path) == [made]
 
 
 def test_a_grid_that_was_stopped_goes_on_where_it_was(tmp_path: Path):
@@ -91,6 +93,16 @@ def test_scores_are_made_up_for_when_they_are_missing(tmp_path: Path):
     assert painter.made == []
 
 
+def test_finished_grids_are_found_again_and_damaged_ones_are_not(tmp_path: Path):
+    assert made_grids(tmp_path / "none") == []
+    first = make_grid(GRID, tmp_path, Painter(), score)
+    second = make_grid(GRID.model_copy(update={"seed": 9}), tmp_path, Painter())
+    os.utime(first.picture, (1, 1))
+    assert made_grids(tmp_path) == [second, first]
+    second.picture.with_suffix(".json").write_text("{}")
+    assert made_grids(tmp_path) == [first]
+
+
 def test_files_follow_from_all_that_a_cell_is_made_of(tmp_path: Path):
     prompts = ("../../etc/passwd", "line\nbreak", "ünïcödé \"quotes' \ud800")
     files = {
@@ -107,9 +119,7 @@ def test_files_follow_from_all_that_a_cell_is_made_of(tmp_path: Path):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"run": "../up"},
-        {"checkpoints": ()},
-        {"prompts": ()},
+        {"run": ""},
         {"strengths": (float("nan"),)},
         {"strengths": (9.0,)},
         {"checkpoints": tuple(range(50)), "strengths": tuple(i / 8 for i in range(20))},
@@ -118,7 +128,7 @@ def test_files_follow_from_all_that_a_cell_is_made_of(tmp_path: Path):
 )
 def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(ValidationError):
-        Grid(**{**GRID.model_dump(), **wrong})
+        GridRequest(**{**GRID.model_dump(), **wrong})
 
 
 def test_the_best_is_by_shares_so_that_no_score_outweighs_another():

@@ -1,0 +1,1 @@
+"""What administrators see of everybody's: routes under /api/v1/admin."""

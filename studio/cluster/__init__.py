@@ -1,0 +1,1 @@
+"""Workers on other machines: Ray places, watches and ends them; here they are hired and let go."""

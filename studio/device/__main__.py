@@ -1,0 +1,5 @@
+"""`python -m studio.device`: see program.py."""
+
+from studio.device.program import main
+
+main()
