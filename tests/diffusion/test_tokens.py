@@ -158,6 +158,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: Callable[[Path], obje
         count(folder, "a cat", 20)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "text",
     [

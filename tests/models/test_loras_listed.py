@@ -62,6 +62,7 @@ def header_of_264_layers() -> tuple[bytes, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_thousands_are_listed_in_less_than_a_second(tmp_path: Path) -> None:
     """By a server that has seen them before, also an earlier one; a new file is read at once."""
     models, memory = tmp_path / "models", tmp_path / "cache"

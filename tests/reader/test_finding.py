@@ -67,6 +67,7 @@ def test_a_page_tells_the_total(finder):
     assert finder.find("paris", limit=2, offset=9).matches == ()
 
 
+@pytest.mark.alone
 def test_a_training_set_is_searched_in_an_instant(squad_files):
     once = read_squad(squad_files / "dev-v2.0.json.gz").articles
     finder = Finder(Squad(once * 13))

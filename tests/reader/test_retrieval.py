@@ -80,6 +80,7 @@ def test_no_more_than_asked_for():
     assert len(retriever.best("river", 99)) == 10
 
 
+@pytest.mark.alone
 def test_two_thousand_passages_are_indexed_in_no_time():
     words = ["".join(chr(97 + i // 26**n % 26) for n in range(4)) for i in range(20_000)]
     draw = random.Random(1)

@@ -131,6 +131,7 @@ def test_an_id_that_is_no_picture(shelf, fill, value, services):
     assert services.outputs.page(0, 9).total == 1
 
 
+@pytest.mark.alone
 def test_ten_thousand_pictures_open_in_a_moment(shelf, parts, services, fill):
     import time
 

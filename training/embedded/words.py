@@ -2,13 +2,14 @@
 
 Through the UNet it learns slowly: a word that the start weights do not know stands for whatever is
 near it, and most of the pictures are then of the wrong thing. Here linear heads must read from its
-states what a caption's picture shows: the picture itself, at an eighth of its size, and which
-things they are. The heads are thrown away. Captions of things that the start weights draw already
-(named in `known.txt` of the workshop, a line each) keep the states that their UNet knows.
+states what a caption's picture shows: the picture itself, at an eighth of its size, which things
+they are and, where the caption names it, in which style. The heads are thrown away. Captions of
+things that the start weights draw already (named in `known.txt` of the workshop, a line each) keep
+the states that their UNet knows.
 """
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from training.embedded.captions import Shown, caption
 from training.embedded.denoiser import Painter, Sampler, Words, build
 from training.embedded.latents import load_bank
 from training.embedded.recipes import Recipe
+from training.embedded.sets import STYLES
 from training.embedded.things import things
 from training.embedded.workshop import Progress, workshop
 
@@ -32,7 +34,7 @@ COARSE = 8  # the side of the coarse latents
 
 
 class Heads(nn.Module):
-    """Linear readings of one state (b, 256): coarse latents, the left thing, the right one."""
+    """Linear readings of one state (b, 256): coarse latents, left and right thing, style."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -40,15 +42,25 @@ class Heads(nn.Module):
         self.picture = nn.Linear(width, 4 * COARSE * COARSE)
         self.left = nn.Linear(width, len(things()))
         self.right = nn.Linear(width, len(things()) + 1)  # the last class: nothing
+        self.style = nn.Linear(width, len(STYLES) + 1)  # the last class: not named
 
-    def loss(
-        self, state: torch.Tensor, coarse: torch.Tensor, left: torch.Tensor, right: torch.Tensor
-    ) -> torch.Tensor:
+    def loss(self, state: torch.Tensor, shown: "Lesson") -> torch.Tensor:
         """How badly the state tells what is shown."""
         state = self.norm(state)
-        drawn = functional.mse_loss(self.picture(state), coarse.flatten(1))
-        named = functional.cross_entropy(self.left(state), left)
-        return drawn + NAMED * (named + functional.cross_entropy(self.right(state), right))
+        drawn = functional.mse_loss(self.picture(state), shown.coarse.flatten(1))
+        named = functional.cross_entropy(self.left(state), shown.left)
+        named = named + functional.cross_entropy(self.right(state), shown.right)
+        return drawn + NAMED * (named + functional.cross_entropy(self.style(state), shown.style))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the pictures of captions show: coarse latents (b, 4, 8, 8) and numbers (b,)."""
+
+    coarse: torch.Tensor
+    left: torch.Tensor
+    right: torch.Tensor
+    style: torch.Tensor
 
 
 def known_things() -> set[str]:
@@ -66,10 +78,10 @@ class Lessons:
         self.seed = recipe.seed
         self.number = {thing.name: i for i, thing in enumerate(things())}
 
-    def batch(self, step: int) -> tuple[list[str], torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Texts, coarse latents (b, 4, 8, 8), numbers of the left and the right things (b,)."""
+    def batch(self, step: int) -> tuple[list[str], Lesson]:
+        """Texts and what their pictures show."""
         rng = np.random.default_rng((self.seed, 7, step))
-        texts, pictures, left, right = [], [], [], []
+        texts, pictures, left, right, styles = [], [], [], [], []
         while len(texts) < BATCH:
             kind = str(rng.choice(self.sampler.names, p=self.sampler.shares))
             if kind == "pair":
@@ -88,9 +100,12 @@ class Lessons:
                 pictures.append(picture)
                 left.append(self.number[shown[0].thing])
                 right.append(right_number)
+                style = shown[0].style if f"{shown[0].style} style" in text else ""
+                styles.append(STYLES.index(style) if style else len(STYLES))
         latents = torch.from_numpy(np.stack(pictures)).float()
         coarse = functional.avg_pool2d(latents, latents.shape[-1] // COARSE)
-        return texts, coarse, torch.tensor(left), torch.tensor(right)
+        numbers = (torch.tensor(column) for column in (left, right, styles))
+        return texts, Lesson(coarse, *numbers)
 
     def kept(self, step: int, known: list[str]) -> list[str]:
         """Captions of known things as the start weights know them: without styles."""
@@ -117,13 +132,13 @@ def teach(recipe: Recipe, words: Words, steps: int) -> Painter:
     for step in range(done, steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 50) * (1 - step / steps)
-        texts, coarse, left, right = lessons.batch(step)
+        texts, shown = lessons.batch(step)
         ids = words.ids(texts, 32)
         states = text(ids).last_hidden_state
         rows = torch.arange(len(texts))
         ends = (ids == words.tokenizer.eos_token_id).int().argmax(1)
         loss = sum(
-            heads.loss(states[rows, place], coarse, left, right)
+            heads.loss(states[rows, place], shown)
             for place in (ends, torch.full_like(ends, states.shape[1] - 1))
         )
         figures = {"loss": float(loss.detach())}
