@@ -11,7 +11,7 @@ from studio import __version__, surroundings
 from studio.errors import AtelierError
 from studio.finding import BAD, GOOD, NOTE, Finding
 from studio.models.catalogue import Catalogue
-from studio.models.devices import automatic_budget, choose_device, memory
+from studio.models.devices import NOTES, automatic_budget, choose_device, memory
 from studio.models.hashes import Hashes
 from studio.models.readers import ReaderShelf
 from studio.preparing import prepare_folder
@@ -92,7 +92,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _device(settings: Settings) -> Iterator[Finding]:
     try:
-        device = choose_device(settings.device, settings.dtype, settings.data_dir / "device.json")
+        device = choose_device(settings.device, settings.dtype, settings.data_dir / NOTES)
     except (AtelierError, OSError, ImportError) as error:
         yield Finding(BAD, "device", str(error))
         return

@@ -15,6 +15,7 @@ from studio.models.broker import Broker
 from studio.models.captioners import CAPTIONER, CaptionerLoader, CaptionerShelf
 from studio.models.catalogue import Catalogue
 from studio.models.devices import (
+    NOTES,
     Device,
     Memory,
     automatic_budget,
@@ -101,7 +102,7 @@ class Engine:
                 self._device = choose_device(
                     self._settings.device,
                     self._settings.dtype,
-                    self._settings.data_dir / "device.json",
+                    self._settings.data_dir / NOTES,
                 )
             return self._device
 

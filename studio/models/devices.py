@@ -2,6 +2,8 @@
 
 import json
 import logging
+import platform
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Dtype = Literal["float32", "float16", "bfloat16"]
+NOTES = "device.json"
+"""The file of the data folder that remembers which format was measured to be faster."""
+
 _CPU_SHARE = 0.6
 _GPU_SHARE = 0.9
 _RESTING_SHARE = 0.5
@@ -178,9 +183,12 @@ def _automatic_dtype(name: str, notes: Path) -> Dtype:
         return "bfloat16"
     if sort == "mps":
         return "float16"
-    if not cpu_has_bfloat16():
-        return "float32"
-    return _remembered(notes)
+    return cpu_dtype(notes)
+
+
+def cpu_dtype(notes: Path) -> Dtype:
+    """The format that this processor computes faster in; notes: as of choose_device."""
+    return _remembered(notes) if cpu_has_bfloat16() else "float32"
 
 
 def cpu_has_bfloat16() -> bool:
@@ -194,7 +202,8 @@ def _remembered(notes: Path) -> Dtype:
     """The faster format on this CPU, measured once: a second opinion could change the pixels."""
     import torch
 
-    key = f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()} {torch.get_num_threads()}"
+    parts = (torch.__version__, processor(), torch.get_num_threads())
+    key = " ".join(str(part) for part in parts)
     try:
         known = json.loads(notes.read_text())
     except (OSError, ValueError):
@@ -208,6 +217,19 @@ def _remembered(notes: Path) -> Dtype:
         except OSError as error:
             log.warning("The number format will be measured again: %s", error)
     return known[key]
+
+
+def processor(facts: Path = Path("/proc/cpuinfo")) -> str:
+    """Which processor this is: a data folder may move to a machine with another."""
+    try:
+        told = facts.read_text(errors="replace").partition("\n\n")[0]
+    except OSError:
+        return platform.processor() or platform.machine()
+    pairs = dict(
+        re.split(r"\s*:\s*", line, maxsplit=1) for line in told.splitlines() if ":" in line
+    )
+    named = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU part")
+    return " ".join(pairs[name] for name in named if pairs.get(name)) or platform.machine()
 
 
 def faster_cpu_dtype(rounds: int = 7) -> Dtype:

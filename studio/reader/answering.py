@@ -169,11 +169,14 @@ class Answering:
 
     def spec(self, reader_id: str, precision: Precision) -> ModelSpec:
         """The loan that a precision means on this device."""
-        if self._device().sort != "cpu" or precision is Precision.FULL:
+        device = self._device()
+        if device.sort != "cpu" or precision is Precision.FULL:
             return ModelSpec(FULL, reader_id)
         if precision is Precision.INT8:
             return ModelSpec(INT8, reader_id)
-        return ModelSpec(BFLOAT16 if cpu_has_bfloat16() else FULL, reader_id)
+        # The device's own format was measured: not every processor with bfloat16 gains by it.
+        wanted = precision is Precision.BFLOAT16 or device.dtype == "bfloat16"
+        return ModelSpec(BFLOAT16 if wanted and cpu_has_bfloat16() else FULL, reader_id)
 
     def _chosen(self, document: Document, request: AskRequest) -> Sequence[int]:
         """Passages to be read, in the document's order: all of a short text, the best of a long."""

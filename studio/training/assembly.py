@@ -13,7 +13,7 @@ from studio.diffusion.texts import texts_of
 from studio.errors import RequestError
 from studio.models.accelerators import accelerator_in
 from studio.models.catalogue import Catalogue
-from studio.models.devices import Device, Dtype, cpu_has_bfloat16
+from studio.models.devices import NOTES, Device, Dtype, cpu_dtype
 from studio.models.diffusion_loader import DiffusionLoader
 from studio.models.entry import ModelEntry
 from studio.training.cache.kept import Kept, fingerprint
@@ -125,7 +125,7 @@ class Parts:
 def assembled(task: Task, folder: RunFolder) -> Parts:
     """The parts of a task's run."""
     request = task.request
-    accelerator = accelerator_of(request)
+    accelerator = accelerator_of(request, task.data)
     entry = Catalogue(task.data / "models").usable(request.model)
     family = entry.family
     assert family is not None
@@ -163,7 +163,7 @@ def assembled(task: Task, folder: RunFolder) -> Parts:
     )
 
 
-def accelerator_of(request: TrainRequest) -> "Accelerator":
+def accelerator_of(request: TrainRequest, data: Path) -> "Accelerator":
     """What spreads the work over devices and formats; ModelError where there is no such format."""
     from accelerate.utils import DistributedDataParallelKwargs
 
@@ -171,7 +171,7 @@ def accelerator_of(request: TrainRequest) -> "Accelerator":
     unused = DistributedDataParallelKwargs(find_unused_parameters=request.text_encoder)
     accelerator = accelerator_in(
         request.precision,
-        auto="bfloat16" if is_fast_in_bfloat16(request) else "float32",
+        auto="bfloat16" if is_fast_in_bfloat16(request, data) else "float32",
         threads=request.threads,
         kwargs_handlers=[unused],
     )
@@ -184,12 +184,15 @@ def accelerator_of(request: TrainRequest) -> "Accelerator":
     return accelerator
 
 
-def is_fast_in_bfloat16(request: TrainRequest) -> bool:
-    """Whether a training is faster in bfloat16 than in float32 on this machine."""
+def is_fast_in_bfloat16(request: TrainRequest, data: Path) -> bool:
+    """Whether a training is faster in bfloat16 than in float32 on this machine.
+
+    data: the data folder, which remembers what was measured on a processor.
+    """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     # Weights that learn stay in float32, and a CPU converts all of them anew in each step.
-    return request.adds_lora and cpu_has_bfloat16()
+    return request.adds_lora and cpu_dtype(data / NOTES) == "bfloat16"
 
 
 def loaded(task: Task, entry: ModelEntry, accelerator: "Accelerator") -> Any:

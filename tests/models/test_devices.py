@@ -1,6 +1,7 @@
 """Devices and number formats, on machines that are told to have other hardware than they do."""
 
 import json
+import platform
 import re
 from pathlib import Path
 
@@ -164,6 +165,41 @@ def test_another_number_of_threads_is_another_measurement_and_both_are_kept(note
     finally:
         torch.set_num_threads(before)
     assert seen == ["bfloat16", "float32", "bfloat16", "float32"]
+
+
+INTEL = """processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 207
+model name\t: Intel(R) Xeon(R) Processor
+stepping\t: 2
+
+processor\t: 1
+model\t\t: 9
+"""
+ARM = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\nempty\t:\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [(INTEL, "Intel(R) Xeon(R) Processor 6 207 2"), (ARM, "0x41 0xd0c"), ("nonsense", "")],
+)
+def test_a_processor_is_told_from_another(tmp_path, told, name):
+    facts = tmp_path / "cpuinfo"
+    facts.write_text(told)
+    assert devices.processor(facts) == (name or platform.machine())
+    assert devices.processor(tmp_path / "gone")
+
+
+def test_a_data_folder_that_moved_to_another_processor_is_measured_anew(
+    notes, measured, monkeypatch
+):
+    measured[:] = ["bfloat16", "float32"]
+    seen = []
+    for name in ("one", "another", "one"):
+        monkeypatch.setattr(devices, "processor", lambda name=name: name)
+        seen.append(choose_device("cpu", "auto", notes).dtype)
+    assert seen == ["bfloat16", "float32", "bfloat16"]
 
 
 def test_notes_that_cannot_be_written_stop_nothing(tmp_path, measured, caplog):

@@ -10,6 +10,7 @@ from tiny_readers import TEXT, make_reader
 
 from studio.errors import ModelError, RequestError
 from studio.models.broker import Holder, this_thread
+from studio.models.devices import Device
 from studio.models.readers import BFLOAT16, FULL, INT8
 from studio.reader.answerability import Answerability, sigmoid, write_answerability
 from studio.reader.answering import together
@@ -102,14 +103,22 @@ def test_8_bits_and_full_precision_are_loans_of_their_own(answering, services):
     assert answering.spec("tiny", Precision.FULL).kind == FULL, "which alone is exact"
 
 
-@pytest.mark.parametrize("able", [True, False])
-def test_by_itself_it_reads_in_bfloat16_where_the_processor_multiplies_in_it(
-    answering, monkeypatch, able
+@pytest.mark.parametrize(
+    ("able", "dtype", "auto", "asked_for"),
+    [
+        (True, "bfloat16", BFLOAT16, BFLOAT16),
+        (True, "float32", FULL, BFLOAT16),  # has the instructions and is slower with them
+        (False, "float32", FULL, FULL),  # 20 times slower without them
+        (False, "bfloat16", FULL, FULL),
+    ],
+)
+def test_by_itself_it_reads_in_bfloat16_where_that_was_measured_faster(
+    answering, monkeypatch, able, dtype, auto, asked_for
 ):
     monkeypatch.setattr("studio.reader.answering.cpu_has_bfloat16", lambda: able)
-    faster = BFLOAT16 if able else FULL
-    assert answering.spec("tiny", Precision.AUTO).kind == faster
-    assert answering.spec("tiny", Precision.BFLOAT16).kind == faster, "20 times slower elsewhere"
+    monkeypatch.setattr(answering, "_device", lambda: Device("cpu", "CPU", dtype))
+    assert answering.spec("tiny", Precision.AUTO).kind == auto
+    assert answering.spec("tiny", Precision.BFLOAT16).kind == asked_for
     assert answering.spec("tiny", Precision.FULL).kind == FULL
     assert answering.spec("tiny", Precision.INT8).kind == INT8
 
@@ -117,7 +126,7 @@ def test_by_itself_it_reads_in_bfloat16_where_the_processor_multiplies_in_it(
 def test_bfloat16_answers_as_full_precision_does(answering, services, monkeypatch):
     monkeypatch.setattr("studio.reader.answering.cpu_has_bfloat16", lambda: True)
     full = answering.ask(pasted(TEXT), asked(precision="full"))
-    faster = answering.ask(pasted(TEXT), asked())
+    faster = answering.ask(pasted(TEXT), asked(precision="bfloat16"))
     assert {FULL, BFLOAT16} <= {each.kind for each in services.engine.models.held()}
     assert faster.probability == pytest.approx(full.probability, abs=0.05)
     assert faster.answers[0].text == full.answers[0].text

@@ -1,6 +1,7 @@
 """From drawings to a pipeline folder on six drawings and a tiny UNet: every stage for real."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from judge.judge import Judge
 from simple_drawings import TINY
 
+from training.embedded import denoiser, workshop
 from training.embedded import latents as bank_stage
 from training.embedded import vae as vae_stage
 from training.embedded.captions import Shown
 from training.embedded.denoiser import (
+    SHORT,
     PlainAttention,
     Run,
     Sampler,
@@ -121,6 +124,41 @@ def test_plain_attention_is_the_fused_one_and_its_gradients_reach_the_words(word
     assert plain_grads["text.embeddings.token_embedding.weight"].abs().max() > 0
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++")
+def test_compiled_steps_have_the_gradients_of_plain_ones(words, monkeypatch):
+    """In bfloat16 the words had none, and only the probe told it."""
+    monkeypatch.setattr(denoiser, "bfloat16_pays", lambda: False)
+    small = replace(TINY, attention=(False, False, True))
+    painter = Run.open("compiled", small, words).painter
+    names = set(painter.state_dict())
+    noisy, t = torch.randn(2, 4, 16, 16), torch.tensor([5, 900])
+    ids = words.ids(["a cat", "a blue dog"], SHORT)
+
+    def made():
+        painter.zero_grad()
+        out = painter(noisy, t, ids)
+        out.square().mean().backward()
+        return out.detach(), {name: w.grad.clone() for name, w in painter.named_parameters()}
+
+    plain, grads = made()
+    painter.compile_steps()
+    quick, quick_grads = made()
+    assert not torch.equal(plain, quick), "it was not compiled"
+    assert torch.allclose(plain, quick, atol=1e-5)
+    for name, grad in grads.items():
+        assert torch.allclose(quick_grads[name], grad, atol=1e-5), name
+    assert set(painter.state_dict()) == names, "checkpoints fit runs that are not compiled"
+
+
+def test_in_bfloat16_steps_are_not_compiled(words, monkeypatch):
+    monkeypatch.setattr(denoiser, "bfloat16_pays", lambda: True)
+    monkeypatch.setenv("EMBEDDED_COMPILE", "1")
+    with pytest.raises(SystemExit, match="leave EMBEDDED_COMPILE out"):
+        Run.open("compiled", TINY, words)
+
+
 def test_attention_grows_into_a_run_without_a_change(words):
     """A run goes on with attention where it had none: the same picture, a new optimizer."""
     sampler, table_ = Sampler(load_bank(), TINY), alphas()
@@ -151,13 +189,9 @@ def test_in_bfloat16_a_step_is_nearly_the_same(words, monkeypatch):
     def loss(name):
         return one_step(Run.open(name, TINY, words), sampler, words, table_, 1.0)
 
-    def can(answer):
-        for support in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-            monkeypatch.setattr(torch.cpu, support, lambda: answer)
-
-    can(False)
+    monkeypatch.setattr(workshop, "bfloat16_pays", lambda: False)
     exact = loss("exact")
-    can(True)
+    monkeypatch.setattr(workshop, "bfloat16_pays", lambda: True)
     rounded = loss("rounded")
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=0.02)

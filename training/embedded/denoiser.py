@@ -6,7 +6,9 @@ Stable Diffusion, min-SNR weights (Hang et al. 2023, section 3.4, for v).
 """
 
 import math
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from training.embedded.muon import Muon
 from training.embedded.recipes import Recipe
 from training.embedded.split import pair_held_out
 from training.embedded.things import things
-from training.embedded.workshop import Progress, autocast, workshop
+from training.embedded.workshop import Progress, autocast, bfloat16_pays, workshop
 
 TOKENS = 77
 SHORT, SHORT_SHARE = 32, 0.85
@@ -63,11 +65,25 @@ class Painter(nn.Module):
     def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel):
         super().__init__()
         self.unet, self.text = unet, text
+        self.quick: Callable = unet.forward
+
+    def compile_steps(self) -> None:
+        """Compile the UNet for the training steps whose captions are cut short.
+
+        SystemExit in bfloat16: there the graph gives the text encoder no gradient (torch 2.13).
+        """
+        if bfloat16_pays():
+            raise SystemExit(
+                "Compiled steps are sound in float32 only: leave EMBEDDED_COMPILE out."
+            )
+        self.quick = torch.compile(self.unet.forward, dynamic=False)
 
     def forward(self, noisy: torch.Tensor, t: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """The predicted velocity (b, 4, h, w) of noisy latents, timesteps (b,) and ids (b, 77)."""
         states = self.text(ids).last_hidden_state
-        return self.unet(noisy, t, states).sample
+        quick = torch.is_grad_enabled() and ids.shape[1] == SHORT
+        unet = self.quick if quick else self.unet
+        return unet(noisy, t, states, return_dict=False)[0]
 
 
 class PlainAttention:
@@ -350,6 +366,8 @@ class Run:
         painter = build(recipe, words).to(memory_format=torch.channels_last)
         painter.unet.set_attn_processor(PlainAttention())
         painter.text.set_attn_implementation("eager")
+        if os.environ.get("EMBEDDED_COMPILE"):
+            painter.compile_steps()
         folder = workshop() / "runs" / name
         stored, step = checkpoint.load(folder / "state.safetensors")
         grown = bool(stored) and graft(painter, checkpoint.pick(stored, "model"))
