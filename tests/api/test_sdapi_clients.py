@@ -58,7 +58,9 @@ class TestWebuiapi:
         assert made.parameters["prompt"] == "a red apple"
         assert made.image.info["parameters"] == made.info["infotexts"][0]
         again = webui.txt2img(prompt="a red apple", seed=5, **SMALL)
-        assert np.asarray(again.image).tobytes() == np.asarray(made.image).tobytes()
+        # Where float32 is the faster format, the two of a batch are denoised together.
+        apart = np.asarray(again.image).astype(int) - np.asarray(made.image)
+        assert np.abs(apart).max() <= 2
 
     def test_a_second_pass(self, webui):
         made = webui.txt2img(

@@ -8,9 +8,9 @@ import torch
 from simple_drawings import TINY, draw_art
 
 from training.embedded import vae as vae_stage
-from training.embedded.denoiser import Words
 from training.embedded.export import tokenizer_folder
 from training.embedded.latents import encode
+from training.embedded.painter import Words
 from training.embedded.tokenizer import learn
 from training.embedded.vae import build
 

@@ -8,7 +8,7 @@ import torch
 from simple_drawings import TINY
 
 from training.embedded import words as stage
-from training.embedded.denoiser import Words, build
+from training.embedded.painter import Words, build
 from training.embedded.recipes import SHIPPED, Recipe
 from training.embedded.words import teach
 

@@ -84,8 +84,8 @@ def tokenizer(size: int = 4096) -> None:
 @app.command()
 def words(recipe: str = "base", steps: int = 500) -> None:
     """Teach the text encoder what its words look like, without the UNet."""
-    from training.embedded.denoiser import Words
     from training.embedded.export import tokenizer_folder
+    from training.embedded.painter import Words
     from training.embedded.recipes import RECIPES
     from training.embedded.words import teach
 
@@ -104,9 +104,10 @@ def train(
     """Train the denoiser under a name until it has had so many minutes; it goes on if it exists."""
     import shutil
 
-    from training.embedded.denoiser import Run, Words
+    from training.embedded.denoiser import Run
     from training.embedded.denoiser import train as go
     from training.embedded.export import tokenizer_folder
+    from training.embedded.painter import Words
     from training.embedded.recipes import RECIPES
     from training.embedded.workshop import workshop
 

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from training.embedded import checkpoint
-from training.embedded.denoiser import Words, build
+from training.embedded.painter import Words, build
 from training.embedded.recipes import Recipe
 from training.embedded.workshop import workshop
 

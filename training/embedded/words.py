@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from training.embedded import checkpoint
 from training.embedded.captions import Shown, caption
-from training.embedded.denoiser import Painter, Sampler, Words, build
+from training.embedded.denoiser import Sampler
 from training.embedded.latents import load_bank
+from training.embedded.painter import Painter, Words, build
 from training.embedded.recipes import Recipe
 from training.embedded.sets import STYLES
 from training.embedded.things import things
