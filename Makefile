@@ -12,8 +12,8 @@ run: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n logical --maxprocesses 4 \
-		--dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone
+		--dist loadfile --no-loadscope-reorder -m "not alone" --durations 15
+	$(BIN)/python -m pytest -m alone --durations 15
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -36,6 +36,8 @@ from training.embedded.split import pair_held_out, style_held_out
 from training.embedded.vae import latents_of
 from training.embedded.variants import WHITE, beside
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_bank_holds_what_its_index_says_and_nothing_held_out(ready):
     bank = load_bank()
