@@ -202,8 +202,10 @@ def _remembered(notes: Path) -> Dtype:
     """The faster format on this CPU, measured once: a second opinion could change the pixels."""
     import torch
 
-    parts = (torch.__version__, processor(), torch.get_num_threads())
-    key = " ".join(str(part) for part in parts)
+    able = torch.backends.cpu.get_cpu_capability()
+    if torch.cpu._is_amx_tile_supported():
+        able += " AMX"  # which virtual machines on one model of processor have or have not
+    key = f"{torch.__version__} {processor()} {able} {torch.get_num_threads()}"
     try:
         known = json.loads(notes.read_text())
     except (OSError, ValueError):

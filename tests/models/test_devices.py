@@ -202,6 +202,15 @@ def test_a_data_folder_that_moved_to_another_processor_is_measured_anew(
     assert seen == ["bfloat16", "float32", "bfloat16"]
 
 
+def test_a_machine_that_hides_amx_is_another_one(notes, measured, monkeypatch):
+    measured[:] = ["bfloat16", "float32"]
+    seen = []
+    for amx in (True, False, True):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        seen.append(choose_device("cpu", "auto", notes).dtype)
+    assert seen == ["bfloat16", "float32", "bfloat16"]
+
+
 def test_notes_that_cannot_be_written_stop_nothing(tmp_path, measured, caplog):
     assert choose_device("cpu", "auto", tmp_path / "gone" / "device.json").dtype == "bfloat16"
     assert "measured again" in caplog.text

@@ -170,6 +170,8 @@ def test_compiled_steps_are_taken_only_with_the_gradients_of_plain_ones(
     train(run, words, minutes=0, cool_steps=3)
     assert len(calls) > 1, "the steps themselves are compiled, too"
     assert set(run.painter.state_dict()) == names, "checkpoints fit runs that are not compiled"
+    frozen = Run.open("frozen", replace(TINY, text_rate=0.0), words)
+    train(frozen, words, minutes=0, cool_steps=1)
     plain = Run.open("plain", TINY, words)
     monkeypatch.delenv("EMBEDDED_COMPILE")
     train(plain, words, minutes=0, cool_steps=3)
