@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.context import ModelSpec, Rung
-from studio.errors import ModelError, OutOfMemory, first_words
+from studio.context import Rung
+from studio.errors import ModelError, first_words
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.entry import NONSENSE
-from studio.models.headers import read_header
 from studio.models.integrity import file_problem
+from studio.models.network_loader import NetworkLoader, footprint, weights
 from studio.models.slots import Footprint
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ class Captioner:
         if not images:
             return []
         seen = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
-        weights = next(self.network.parameters())
+        place = next(self.network.parameters())
         with torch.inference_mode():
             tokens = self.network.generate(
-                pixel_values=seen.to(weights.device, weights.dtype),
+                pixel_values=seen.to(place.device, place.dtype),
                 max_new_tokens=most,
                 do_sample=False,
                 num_beams=1,
@@ -97,12 +97,12 @@ class Captioner:
         return [" ".join(text.split()) for text in texts]
 
 
-class CaptionerLoader:
-    """Brings captioners to the device; device: tells it once torch may be imported."""
+class CaptionerLoader(NetworkLoader):
+    """Brings captioners to the device."""
 
     def __init__(self, shelf: CaptionerShelf, device: Callable[[], Device]):
+        super().__init__(device)
         self._shelf = shelf
-        self._device = device
 
     def title(self, model_id: str) -> str:
         """The captioner's name for people."""
@@ -110,45 +110,15 @@ class CaptionerLoader:
 
     def estimate(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> Footprint:
         """Bytes that the weights will take in the number format in which they are used."""
-        files = _weights(self._shelf.usable(model_id).path)
-        numbers = sum(read_header(file).numbers() for file in files)
-        size = numbers * (4 if self._dtype() == "float32" else 2)
-        return Footprint(size, size)
+        return footprint(weights(self._shelf.usable(model_id).path), self._dtype())
 
     def load(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> Captioner:
         """The captioner on the device, in evaluation mode."""
         entry = self._shelf.usable(model_id)
-        try:
+        with self.fitting(f"Captioner {entry.name}", "one"):
             loaded = load_captioner(entry.path, self._dtype())
             loaded.network.to(self._device().name)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise OutOfMemory(
-                    f"Captioner {entry.name} did not fit on {self._device().label}; close other "
-                    "programs that use it or choose a smaller one."
-                ) from error
-            raise
         return loaded
-
-    def measure(self, model: Captioner) -> int:
-        """Bytes of all parameters and buffers."""
-        tensors = (*model.network.parameters(), *model.network.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-    def view(self, model: Any, task: str) -> Any:
-        """The captioner itself: it can do one thing."""
-        return model
-
-    def dress(self, model: Any, spec: ModelSpec) -> None:
-        """Nothing: no adapter, rung or speed-up is for captioners."""
-
-    def rest(self, model: Captioner) -> None:
-        """Move the network to main memory."""
-        model.network.to("cpu")
-
-    def wake(self, model: Captioner, rungs: tuple[Rung, ...]) -> None:
-        """Move it back to the device."""
-        model.network.to(self._device().name)
 
     def _dtype(self) -> str:
         return "float32" if self._device().sort == "cpu" else self._device().dtype
@@ -208,27 +178,23 @@ class _Processor:
         return list(self.words.batch_decode(tokens, skip_special_tokens=skip_special_tokens))
 
 
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("model*.safetensors"))
-
-
 def _entry(folder: Path) -> CaptionerEntry:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         architecture = str((config.get("architectures") or ["a model without a head"])[0])
-        weights = _weights(folder)
-        size = sum(file.stat().st_size for file in weights)
+        files = weights(folder)
+        size = sum(file.stat().st_size for file in files)
     except (*NONSENSE, AttributeError) as error:
         problem = f"Captioner {folder.name!r} cannot be read ({error}); copy it again."
         return CaptionerEntry(folder.name, folder, problem=problem)
     problem = ""
-    damaged = next(filter(None, map(file_problem, weights)), "")
+    damaged = next(filter(None, map(file_problem, files)), "")
     if architecture not in _KNOWN:
         problem = (
             f"Model {folder.name!r} is {architecture}, which captions no pictures here; take one "
             f"of {', '.join(_KNOWN)}."
         )
-    elif not weights:
+    elif not files:
         problem = (
             f"Captioner {folder.name!r} has no weights as .safetensors; get a version that has."
         )

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.context import ModelSpec, Rung
-from studio.errors import ModelError, OutOfMemory, first_words
+from studio.context import Rung
+from studio.errors import ModelError, first_words
 from studio.models.captioners import FOLDER as CAPTIONERS
 from studio.models.catalogue import place_below
 from studio.models.devices import Device, is_out_of_memory
 from studio.models.drawers import is_transformers_folder
 from studio.models.entry import ASSETS, NONSENSE
 from studio.models.hashes import Hashes
-from studio.models.headers import read_header
 from studio.models.integrity import file_problem
+from studio.models.network_loader import NetworkLoader, footprint, weights
 from studio.models.slots import Footprint
 from studio.people import EVERYBODYS, Owned
 
@@ -118,18 +118,15 @@ class ReaderShelf:
 
     def sha256(self, entry: ReaderEntry) -> str:
         """The sum of its weights; reads all of them the first time."""
-        return self._hashes.of(_weights(entry.path))
+        return self._hashes.of(weights(entry.path))
 
 
-class ReaderLoader:
-    """Brings readers to the device; device: tells it once torch may be imported.
-
-    kind: of the loans, which says in what numbers the weights are.
-    """
+class ReaderLoader(NetworkLoader):
+    """Brings readers to the device; kind: of the loans, which says in what numbers they are."""
 
     def __init__(self, shelf: ReaderShelf, device: Callable[[], Device], kind: str):
+        super().__init__(device)
         self._shelf = shelf
-        self._device = device
         self._kind = kind
 
     def title(self, model_id: str) -> str:
@@ -138,15 +135,12 @@ class ReaderLoader:
 
     def estimate(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> Footprint:
         """Bytes that the weights will take in the number format in which they are used."""
-        entry = self._shelf.usable(model_id)
-        numbers = sum(read_header(file).numbers() for file in _weights(entry.path))
-        size = numbers * (4 if self._dtype() == "float32" else 2)
-        return Footprint(size, size)
+        return footprint(weights(self._shelf.usable(model_id).path), self._dtype())
 
     def load(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> LoadedReader:
         """Network and tokenizer on the device, in evaluation mode."""
         entry = self._shelf.usable(model_id)
-        try:
+        with self.fitting(f"Reader {entry.id}", "reader"):
             loaded = load_reader(entry.path, self._dtype())
             if self._kind == INT8:
                 from studio.models.int8_linear import can_quantise, quantise
@@ -156,35 +150,12 @@ class ReaderLoader:
                 else:
                     log.warning("This version of torch has no 8-bit layers; reading without them.")
             loaded.network.to(self._device().name)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise OutOfMemory(
-                    f"Reader {entry.id} did not fit on {self._device().label}; close other "
-                    "programs that use it or choose a smaller reader."
-                ) from error
-            raise
         return loaded
 
     def measure(self, model: LoadedReader) -> int:
         """Bytes of all parameters, buffers and rounded weights."""
-        tensors = (*model.network.parameters(), *model.network.buffers())
-        plain = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        return plain + sum(getattr(part, "packed_bytes", 0) for part in model.network.modules())
-
-    def view(self, model: Any, task: str) -> Any:
-        """The reader itself: it can do one thing."""
-        return model
-
-    def dress(self, model: Any, spec: ModelSpec) -> None:
-        """Nothing: no adapter, rung or speed-up is for readers."""
-
-    def rest(self, model: LoadedReader) -> None:
-        """Move the network to main memory."""
-        model.network.to("cpu")
-
-    def wake(self, model: LoadedReader, rungs: tuple[Rung, ...]) -> None:
-        """Move it back to the device."""
-        model.network.to(self._device().name)
+        packed = (getattr(part, "packed_bytes", 0) for part in model.network.modules())
+        return super().measure(model) + sum(packed)
 
     def _dtype(self) -> str:
         # What pictures are made in would cost a reader the last digits of its scores unasked.
@@ -263,22 +234,18 @@ def _folders(root: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("model*.safetensors"))
-
-
 def _entry(reader_id: str, folder: Path, embedded: bool) -> ReaderEntry:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("config.json is no object")
         architecture = str((config.get("architectures") or ["a model without a head"])[0])
-        size = sum(file.stat().st_size for file in _weights(folder))
+        size = sum(file.stat().st_size for file in weights(folder))
     except NONSENSE as error:
         problem = f"Reader {reader_id!r} cannot be read ({error}); copy it again."
         return ReaderEntry(reader_id, folder, embedded, problem=problem)
     problem = ""
-    damaged = next(filter(None, map(file_problem, _weights(folder))), "")
+    damaged = next(filter(None, map(file_problem, weights(folder))), "")
     if not architecture.endswith(_HEADS):
         problem = (
             f"Model {reader_id!r} is {architecture}, which has no question-answering head; "

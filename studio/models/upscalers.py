@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.context import ModelSpec, Rung
-from studio.errors import ModelError, OutOfMemory, first_words
+from studio.context import Rung
+from studio.errors import ModelError, first_words
 from studio.models.devices import Device, is_out_of_memory
+from studio.models.network_loader import NetworkLoader
 from studio.models.slots import Footprint
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ class UpscalerShelf:
         return entry
 
 
-class UpscalerLoader:
-    """Brings upscaling models to the device; device: tells it once torch may be imported."""
+class UpscalerLoader(NetworkLoader):
+    """Brings upscaling models to the device."""
 
     def __init__(self, shelf: UpscalerShelf, device: Callable[[], Device]):
+        super().__init__(device)
         self._shelf = shelf
-        self._device = device
 
     def title(self, model_id: str) -> str:
         """The model's name for people."""
@@ -77,49 +78,31 @@ class UpscalerLoader:
     def load(self, model_id: str, rungs: tuple[Rung, ...] = ()) -> "ImageModelDescriptor":
         """The model on the device, in evaluation mode."""
         import spandrel
-        import torch
         from safetensors import SafetensorError
 
         entry = self._shelf.usable(model_id)
         damaged = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError)
-        try:
-            model = spandrel.ModelLoader(device="cpu").load_from_file(entry.path)
-        except spandrel.UnsupportedModelError as error:
-            raise ModelError(
-                f"{entry.path.name} is no upscaling model that spandrel knows; take another one."
-            ) from error
-        except damaged as error:
-            if is_out_of_memory(error):
-                raise OutOfMemory(_too_large(model_id, self._device())) from error
-            first = first_words(error)
-            raise ModelError(
-                f"{entry.path.name} could not be loaded ({first}); copy it again."
-            ) from error
-        _check_kind(entry, model)
-        try:
+        with self.fitting(model_id, "model"):
+            try:
+                model = spandrel.ModelLoader(device="cpu").load_from_file(entry.path)
+            except spandrel.UnsupportedModelError as error:
+                raise ModelError(
+                    f"{entry.path.name} is no upscaling model that spandrel knows; take another "
+                    "one."
+                ) from error
+            except damaged as error:
+                if is_out_of_memory(error):
+                    raise
+                first = first_words(error)
+                raise ModelError(
+                    f"{entry.path.name} could not be loaded ({first}); copy it again."
+                ) from error
+            _check_kind(entry, model)
             return model.to(self._device().name, dtype=self._dtype(model)).eval()
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(_too_large(model_id, self._device())) from error
 
-    def measure(self, model: "ImageModelDescriptor") -> int:
-        """Bytes of all parameters and buffers."""
-        tensors = (*model.model.parameters(), *model.model.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-    def view(self, model: Any, task: str) -> Any:
-        """The model itself: it can do one thing."""
-        return model
-
-    def dress(self, model: Any, spec: ModelSpec) -> None:
-        """Nothing: no adapter, rung or speed-up is for upscaling models."""
-
-    def rest(self, model: "ImageModelDescriptor") -> None:
-        """Move the model to main memory."""
-        model.to("cpu")
-
-    def wake(self, model: "ImageModelDescriptor", rungs: tuple[Rung, ...]) -> None:
-        """Move it back to the device."""
-        model.to(self._device().name)
+    def network(self, model: "ImageModelDescriptor") -> Any:
+        """The descriptor's network, whose place the descriptor asks for anew each time."""
+        return model.model
 
     def _dtype(self, model: "ImageModelDescriptor") -> Any:
         """The device's number format where the architecture bears it."""
@@ -128,13 +111,6 @@ class UpscalerLoader:
         wanted = self._device().dtype
         bears = {"float16": model.supports_half, "bfloat16": model.supports_bfloat16}
         return getattr(torch, wanted) if bears.get(wanted) else torch.float32
-
-
-def _too_large(name: str, device: Device) -> str:
-    return (
-        f"{name} did not fit on {device.label}; close other programs that use it or choose a "
-        "smaller model."
-    )
 
 
 def _check_kind(entry: UpscalerEntry, model: Any) -> None:
