@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -84,6 +85,19 @@ def test_sentences_are_joined_to_passages() -> None:
     for asked in Squad((one,)).asked():
         answer = asked.question.answers[0]
         assert asked.context[answer.start : answer.end] == f"m{asked.question.id}"
+
+
+def test_passes_have_every_question_anew() -> None:
+    parts = {each: [] for each in data.SOURCES}
+    parts["squad"] = [article(question("a", "1910", context=CONTEXT), question("b", "Ole"))]
+    once = data.Portions(cut=0.0, edited=0.0, unanswerable=0.5)
+    one = data.training(parts, once, seed=3)
+    both = data.training(parts, replace(once, passes=2), seed=3)
+    ids = [asked.question.id for asked in both.asked()]
+    assert len(set(ids)) == len(ids)
+    plain = [asked.question.id for asked in one.asked()]
+    assert [id.removeprefix("1-") for id in ids if id.startswith("1-")] == plain
+    assert {id for id in ids if "~" not in id} == {"1-a", "1-b", "2-a", "2-b"}
 
 
 def test_held_out_are_whole_articles_and_the_same_each_time() -> None:

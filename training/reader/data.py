@@ -30,7 +30,8 @@ class Portions:
 
     cut: share of passages that are cut to `most` characters. qamr: questions of each sentence,
     `sentences` of which make a passage. reviews: questions of each Amazon or Reddit passage.
-    unanswerable, edited: shares of made and of harmlessly edited questions.
+    unanswerable, edited: shares of made and of harmlessly edited questions. passes: how often all
+    of this is made, each time with other cuts, questions and edits.
     """
 
     cut: float = 0.75
@@ -40,11 +41,13 @@ class Portions:
     reviews: int = 0
     unanswerable: float = 0.45
     edited: float = 0.3
+    passes: int = 1
 
 
 SETS = {
     "short": Portions(),
     "long": Portions(cut=0.6, most=450, qamr=6, reviews=1, unanswerable=0.5),
+    "full": Portions(cut=0.6, most=450, qamr=6, reviews=100, unanswerable=0.5, passes=2),
 }
 
 
@@ -64,6 +67,19 @@ def make(pack: Path, name: str, seed: int) -> None:
 
 def training(parts: dict[str, list[Article]], portions: Portions, seed: int) -> Squad:
     """The training set of these portions."""
+    passes = [_one_pass(parts, portions, seed + at) for at in range(portions.passes)]
+    if len(passes) == 1:
+        return passes[0]
+    return Squad(
+        tuple(
+            _renamed(article, f"{at}-")
+            for at, squad in enumerate(passes, 1)
+            for article in squad.articles
+        )
+    )
+
+
+def _one_pass(parts: dict[str, list[Article]], portions: Portions, seed: int) -> Squad:
     random = Random(seed)
     articles = [
         cut(article, portions.most, portions.cut, random)
@@ -80,6 +96,17 @@ def training(parts: dict[str, list[Article]], portions: Portions, seed: int) -> 
         ]
     squad = make_negatives(Squad(tuple(articles)), portions.unanswerable, seed=seed)
     return with_harmless(squad, portions.edited, seed)
+
+
+def _renamed(article: Article, prefix: str) -> Article:
+    """The article with ids that no other pass has."""
+    paragraphs = tuple(
+        replace(paragraph, questions=tuple(
+            replace(question, id=prefix + question.id) for question in paragraph.questions
+        ))
+        for paragraph in article.paragraphs
+    )  # fmt: skip
+    return replace(article, paragraphs=paragraphs)
 
 
 def held_out(articles: list[Article]) -> set[str]:

@@ -19,6 +19,12 @@ RECIPES: dict[str, dict[str, object]] = {
         "warmup": 0.03, "dropout": 0.0, "batch_size": 16, "evaluate_every": 1000,
         "dev_questions": 800,
     },
+    # From the encoder itself: the set has each question in other company in each of its passes.
+    "full": {
+        "epochs": 1.0, "learning_rate": 1.5e-4, "layer_decay": 0.9, "head_rate": 5.0,
+        "warmup": 0.05, "dropout": 0.05, "attention_dropout": 0.0, "batch_size": 16,
+        "evaluate_every": 2000, "dev_questions": 800,
+    },
 }  # fmt: skip
 
 
