@@ -68,12 +68,10 @@ def make(pack: Path, name: str, seed: int) -> None:
 def training(parts: dict[str, list[Article]], portions: Portions, seed: int) -> Squad:
     """The training set of these portions."""
     passes = [_one_pass(parts, portions, seed + at) for at in range(portions.passes)]
-    if len(passes) == 1:
-        return passes[0]
     return Squad(
         tuple(
-            _renamed(article, f"{at}-")
-            for at, squad in enumerate(passes, 1)
+            _renamed(article, f"{at}-" if at else "")
+            for at, squad in enumerate(passes)
             for article in squad.articles
         )
     )

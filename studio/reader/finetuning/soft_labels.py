@@ -15,6 +15,7 @@ import numpy as np
 
 from studio.errors import ModelError, from_os_error
 from studio.models.hashes import sha256
+from studio.models.network_loader import weights
 from studio.models.readers import load_reader
 from studio.reader.finetuning.features import Batch, Features, takes_types, tokenizer_hash
 
@@ -34,7 +35,7 @@ class SoftLabels:
     """
 
     def __init__(self, teachers: Sequence[Path], data: Features, temperature: float, folder: Path):
-        sums = [sha256(sorted(each.glob("model*.safetensors"))) for each in teachers]
+        sums = [sha256(weights(each)) for each in teachers]
         told = json.dumps([data.name, sums, temperature, _CHUNK])
         self._folder = folder / f"soft-{hashlib.sha256(told.encode()).hexdigest()[:24]}"
         self._teachers = teachers
