@@ -24,8 +24,8 @@ STYLES = HERE / "style.npz"
 class Judge(Namer):
     """A namer that knows the `styles` of its references, too.
 
-    `style_rows` (n, k) are their figures of style, which are compared after `style_mean` is taken
-    away and `style_scale` divided by.
+    `style_rows` (radii, n, k) are their figures of style, as they are and softened, which are
+    compared after `style_mean` is taken away and `style_scale` divided by.
     """
 
     styles: np.ndarray | None = None
@@ -39,10 +39,10 @@ class Judge(Namer):
         return cls(**stored(path), **stored(STYLES))
 
     def style(self, image: Image.Image, thing: str) -> str:
-        """The style of that reference of the thing which is nearest in style."""
+        """The style of that reference of the thing which is nearest in style, sharp or soft."""
         own = self.things == thing
         figures = (describe_style(image) - self.style_mean) / self.style_scale
-        apart = ((self.style_rows[own] - figures) ** 2).sum(1)
+        apart = ((self.style_rows[:, own] - figures) ** 2).sum(-1).min(0)
         return str(self.styles[own][apart.argmin()])
 
     def colour(self, image: Image.Image) -> str | None:
