@@ -19,7 +19,8 @@ Naming the style without knowing the thing was tried, too: of drawings of things
 back, a discriminant of the figures in `style.py` named 76%, a kernel machine 83% (3d, flat and
 outline 95% and more, noto and emojione 66%); so a style is now named among a thing's own drawings.
 Compared with sharp drawings only, soft outlines and flat ones were taken for 3d, whose edges are
-soft by themselves: with the softened ones of `RADII` beside them, the style of 400 drawings was right in
+soft by themselves. With the softened ones of `RADII` beside them, the style of 400 drawings was
+right in
 
                                                        sharp only    softened, too
     through the autoencoder                            92.5%         96.5%   (outline 58%, 92%)
