@@ -40,7 +40,7 @@ _DETAIL = """
 
 @dataclass(frozen=True)
 class GalleryView:
-    """Components of the tab; `offset` is the first picture's place."""
+    """Components of the tab; `offset` is the first picture's place, `top` its id, 0 for none."""
 
     search: gr.Textbox
     model: gr.Dropdown
@@ -50,6 +50,7 @@ class GalleryView:
     next: gr.Button
     count: gr.HTML
     offset: gr.State
+    top: gr.State
     detail: gr.HTML
     undo: gr.Button
     trashed: gr.State
@@ -88,6 +89,7 @@ def build() -> GalleryView:
         next=following,
         count=count,
         offset=gr.State(0),
+        top=gr.State(0),
         detail=detail,
         undo=undo,
         trashed=gr.State(None),
@@ -113,6 +115,15 @@ class Handlers:
         """The page after."""
         return self.turn(offset + PAGE, search, model, show)
 
+    def look(self, top: int, offset: int, search: str, model: str, show: str) -> dict[Any, Any]:
+        """The first page anew, when it is open and another picture has become the newest."""
+        if offset or show == "trash":
+            return {}
+        with in_words():
+            newest = self._outputs.page(0, 1, (search or "")[:_LONGEST_SEARCH], model or "").rows
+        same = top == (newest[0].id if newest else 0)
+        return {} if same else self.first(search, model, show)
+
     def turn(self, offset: int, search: str, model: str, show: str) -> dict[Any, Any]:
         """The page that begins at a place."""
         view, trash = self._view, show == "trash"
@@ -129,6 +140,7 @@ class Handlers:
             view.grid: {"items": [row.id for row in page.rows], "empty": empty},
             view.count: counted,
             view.offset: offset,
+            view.top: page.rows[0].id if page.rows else 0,
             view.model: gr.Dropdown([_ALL, *((name, name) for name in models)]),
             view.previous: gr.Button(interactive=offset > 0),
             view.next: gr.Button(interactive=last < page.total),
@@ -171,7 +183,7 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
     """Connect the tab's controls."""
     handlers = Handlers(services, view)
     filters = [view.search, view.model, view.show]
-    shown = [view.grid, view.count, view.offset, view.model, view.previous, view.next]
+    shown = [view.grid, view.count, view.offset, view.top, view.model, view.previous, view.next]
     for trigger in (
         tab.select,
         view.search.submit,
@@ -182,6 +194,7 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
         trigger(handlers.first, filters, shown, trigger_mode="always_last", **QUIET)
     view.previous.click(handlers.newer, [view.offset, *filters], shown, **QUIET)
     view.next.click(handlers.older, [view.offset, *filters], shown, **QUIET)
+    view.grid.look(handlers.look, [view.top, view.offset, *filters], shown, **QUIET)
     view.grid.pick(handlers.pick, None, [view.detail], trigger_mode="always_last", **QUIET)
     again = (handlers.turn, [view.offset, *filters], shown)
     taken = [view.detail, view.trashed, view.undo]

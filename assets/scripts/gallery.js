@@ -1,19 +1,24 @@
 // The pictures of one page of the gallery and the facts of the picked one.
 const $ = (selector) => element.querySelector(selector);
 const grid = $(".at-grid");
+const made = (id) => {
+  const tile = document.createElement("button");
+  tile.type = "button"; tile.className = "at-tile"; tile.dataset.id = id;
+  tile.setAttribute("aria-label", "Picture " + id);
+  tile.setAttribute("aria-pressed", "false");
+  const small = document.createElement("img");
+  small.loading = "lazy"; small.decoding = "async"; small.alt = ""; small.src = "outputs/" + id + "/thumbnail";
+  tile.append(small);
+  return tile;
+};
 const draw = () => {
   const state = props.value || {};
   const ids = state.items || [];
-  grid.replaceChildren(...ids.map((id) => {
-    const tile = document.createElement("button");
-    tile.type = "button"; tile.className = "at-tile"; tile.dataset.id = id;
-    tile.setAttribute("aria-label", "Picture " + id);
-    tile.setAttribute("aria-pressed", "false");
-    const small = document.createElement("img");
-    small.loading = "lazy"; small.decoding = "async"; small.alt = ""; small.src = "outputs/" + id + "/thumbnail";
-    tile.append(small);
-    return tile;
-  }));
+  // Tiles that stay are the same ones, so that a new picture takes nobody's place or choice.
+  const old = new Map([...grid.children].map((tile) => [tile.dataset.id, tile]));
+  const focused = document.activeElement;
+  grid.replaceChildren(...ids.map((id) => old.get(String(id)) || made(id)));
+  if (grid.contains(focused)) focused.focus({ preventScroll: true });
   $(".at-empty").hidden = ids.length > 0;
   $(".at-empty").textContent = state.empty || "";
 };
@@ -34,3 +39,5 @@ grid.addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key];
   if (here >= 0 && step && all[here + step]) { all[here + step].focus(); event.preventDefault(); }
 });
+// Pictures are made while somebody looks: by their other tab, or by others.
+setInterval(() => { if (!document.hidden && grid.offsetParent) trigger("look"); }, 3000);

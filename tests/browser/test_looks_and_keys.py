@@ -1,6 +1,7 @@
 """The page fits wide and narrow windows, reads well in light and dark, and needs no mouse."""
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from browser.studio_page import StudioPage
@@ -123,6 +124,24 @@ def test_arrow_keys_walk_over_the_pictures(studio: StudioPage):
     expect(shown).to_have_attribute("src", f"outputs/{middle}/image")
     expect(tiles.nth(1)).to_have_attribute("aria-pressed", "true")
     assert newest == int(tiles.first.get_attribute("data-id"))
+
+
+def test_an_open_gallery_shows_what_is_made_elsewhere(studio: StudioPage):
+    studio.fill("a red apple", steps=2, batch_count=2)
+    studio.run()
+    studio.ends()
+    studio.tab("Gallery")
+    tiles = studio.page.locator("#at-gallery .at-tile")
+    tiles.first.click()
+    picked = tiles.first.get_attribute("data-id")
+    made = requests.post(
+        f"{studio.url}/sdapi/v1/txt2img", json={"prompt": "a cat", "steps": 2}, timeout=60
+    )
+    assert made.status_code == 200
+    expect(tiles.first).not_to_have_attribute("data-id", picked, timeout=10_000)
+    expect(tiles.nth(1)).to_have_attribute("data-id", picked)
+    expect(tiles.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(tiles.nth(1)).to_be_focused()
 
 
 def test_nothing_is_asked_of_another_host(studio: StudioPage):

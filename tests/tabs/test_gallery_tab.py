@@ -55,6 +55,24 @@ def test_pages_are_turned_newest_first(shelf, parts, fill):
     assert page(shelf, parts, again) == page(shelf, parts, first)
 
 
+def test_the_first_page_follows_what_is_made(shelf, parts, fill):
+    view = parts.gallery
+    assert shelf.look(0, 0, "", "", "pictures") == {}
+    ids = fill(PAGE + 1, prompt="a red apple", model="one")[::-1]
+    assert shelf.look(0, 0, "", "", "pictures")[view.grid]["items"] == ids[:PAGE]
+    assert shelf.look(ids[0], 0, "", "", "pictures") == {}
+    newer = fill(1, prompt="a cat", model="two")
+    after = shelf.look(ids[0], 0, "", "", "pictures")
+    assert after[view.grid]["items"] == [*newer, *ids[: PAGE - 1]]
+    assert after[view.top] == newer[0]
+    assert shelf.look(ids[0], 0, "apple", "", "pictures") == {}, "it is not looked for"
+    assert shelf.look(ids[0], 0, "", "one", "pictures") == {}
+    assert shelf.look(ids[PAGE], PAGE, "", "", "pictures") == {}, "another page is open"
+    assert shelf.look(0, 0, "", "", "trash") == {}
+    shelf._outputs.trash(newer)
+    assert shelf.look(newer[0], 0, "", "", "pictures")[view.top] == ids[0]
+
+
 def test_search_by_words_and_model(shelf, parts, fill):
     fill(2, prompt="a red apple", model="one")
     blue = fill(1, prompt="a BLUE apple 100%", model="two")

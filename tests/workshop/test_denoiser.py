@@ -11,9 +11,9 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from judge.judge import Judge
 from simple_drawings import TINY
 
+from training.embedded import denoiser, workshop
 from training.embedded import latents as bank_stage
 from training.embedded import vae as vae_stage
-from training.embedded import workshop
 from training.embedded.captions import Shown
 from training.embedded.denoiser import (
     Run,
@@ -224,6 +224,30 @@ def test_training_lowers_the_loss_and_writes_its_curve(words, ready):
     lines = (ready / "runs" / "run" / "curve.tsv").read_text().splitlines()
     assert lines[0].split("\t") == ["step", "minutes", "train", "probe"]
     assert float(lines[-1].split("\t")[3]) < 1.1
+
+
+def test_a_rate_that_falls_goes_on_falling_after_a_kill(words, monkeypatch):
+    unbroken = Run.open("unbroken", TINY, words)
+    train(unbroken, words, minutes=0, cool_steps=5)
+    factors = []
+
+    def killed(run, sampler, words, table, factor):
+        factors.append(factor)
+        if factors == [1.0, 0.8, 0.6]:
+            raise KeyboardInterrupt
+        return one_step(run, sampler, words, table, factor)
+
+    monkeypatch.setattr(denoiser, "one_step", killed)
+    monkeypatch.setattr(denoiser, "SAVE_EVERY", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(Run.open("killed", TINY, words), words, minutes=0, cool_steps=5)
+    again = Run.open("killed", TINY, words)
+    train(again, words, minutes=0, cool_steps=5)
+    assert factors == [1.0, 0.8, 0.6, 0.6, 0.4, 0.2]
+    for name, weight in unbroken.painter.state_dict().items():
+        assert torch.equal(weight, again.painter.state_dict()[name]), name
+    train(again, words, minutes=0, cool_steps=5)
+    assert (again.step, len(factors)) == (5, 6), "it is over"
 
 
 def test_what_is_exported_loads_in_every_type_and_draws(words, ready, capsys):

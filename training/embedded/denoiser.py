@@ -206,7 +206,8 @@ def weights(alpha: torch.Tensor, gamma: float) -> torch.Tensor:
 class Run:
     """A run in a folder of the workshop: its checkpoint, its curve, and what it works on.
 
-    began: the step at which the optimizer's state began, from which the rate warms up.
+    began: the step at which the optimizer's state began, from which the rate warms up. cooled_from:
+    the step from which it falls, -1 as long as it does not.
     """
 
     folder: Path
@@ -217,6 +218,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     began: int = 0
+    cooled_from: int = -1
 
     @classmethod
     def open(cls, name: str, recipe: Recipe, words: Words) -> "Run":
@@ -232,6 +234,7 @@ class Run:
         if stored:
             run.step, run.seconds = step, float(stored["seconds"])
             run.began = step if grown else int(stored.get("began", torch.tensor(0)))
+            run.cooled_from = int(stored.get("cooled_from", torch.tensor(-1)))
             mean.restore(checkpoint.pick(stored, "mean"))
         if stored and not grown:
             for kind, optimizer in run.optimizers.all.items():
@@ -245,6 +248,7 @@ class Run:
         for kind, optimizer in self.optimizers.all.items():
             tensors |= checkpoint.put(kind, checkpoint.optimizer_tensors(optimizer))
         tensors["began"] = torch.tensor(self.began)
+        tensors["cooled_from"] = torch.tensor(self.cooled_from)
         tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
         checkpoint.save(self.folder / "state.safetensors", tensors, self.step)
 
@@ -260,26 +264,34 @@ class Run:
 
 
 def train(run: Run, words: Words, minutes: float, cool_steps: int = 0) -> None:
-    """Go on until a run has had so many minutes in all, or for `cool_steps` with a falling rate."""
+    """Go on until a run has had so many minutes in all, or for `cool_steps` with a falling rate.
+
+    A falling rate goes on falling where a killed run left it.
+    """
     bank = load_bank()
     sampler, table = Sampler(bank, run.recipe), alphas()
     probe = Probe(Sampler(bank, Recipe()), words, table)
-    first, began, before = run.step, time.monotonic(), run.seconds
+    if cool_steps and run.cooled_from < 0:
+        run.cooled_from = run.step
+    last = run.cooled_from + cool_steps
+    if cool_steps and run.step >= last:
+        return
+    began, before = time.monotonic(), run.seconds
     saved, losses = began, []
     if os.environ.get("EMBEDDED_COMPILE"):
         compile_steps(run, sampler, words, table)
-    progress = Progress(total=cool_steps)
+    progress = Progress(total=last - run.step if cool_steps else 0)
     run.folder.mkdir(parents=True, exist_ok=True)
     while True:
         factor = min(1.0, (run.step - run.began + 1) / run.recipe.warmup)
         if cool_steps:
-            factor = 1 - (run.step - first) / cool_steps
+            factor = (last - run.step) / cool_steps
         losses.append(one_step(run, sampler, words, table, factor))
         now = time.monotonic()
         run.seconds = before + now - began
         left = {} if cool_steps else {"minutes_left": minutes - run.seconds / 60}
         progress.step(loss=float(np.mean(losses[-50:])), **left)
-        over = run.step - first >= cool_steps if cool_steps else run.seconds >= minutes * 60
+        over = run.step >= last if cool_steps else run.seconds >= minutes * 60
         if over or now - saved > SAVE_EVERY:
             loss = probe.loss(run.painter, run.mean.tensors)
             run.log(train=float(np.mean(losses)), probe=loss)
