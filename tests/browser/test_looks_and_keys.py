@@ -70,6 +70,27 @@ def test_it_fits_and_reads_well(open_page, size: str, scheme: str):
     assert overhang(studio) <= 0
 
 
+def test_header_and_result_stay_in_sight_beside_the_settings(studio: StudioPage):
+    studio.page.set_viewport_size(SIZES["wide"])
+    studio.unfold()
+    studio.page.mouse.move(200, 500)
+    studio.page.mouse.wheel(0, 500)
+    studio.page.wait_for_function("scrollY > 300")
+    top = {
+        place: studio.page.locator(place).bounding_box()["y"]
+        for place in ("#at-header", "#at-stage")
+    }
+    assert top["#at-header"] == 0
+    assert top["#at-stage"] == pytest.approx(68, abs=8)
+    front = "(x, y) => Boolean(document.elementFromPoint(x, y).closest('#at-header'))"
+    for x in range(40, 1400, 60):
+        assert studio.page.evaluate(f"({front})({x}, 30)"), "nothing lies over the header"
+    studio.page.set_viewport_size(SIZES["phone"])
+    studio.page.evaluate("scrollTo(0, 600)")
+    assert studio.page.locator("#at-header").bounding_box()["y"] < 0, "a phone has no room for it"
+    assert overhang(studio) <= 0
+
+
 def test_the_choice_of_light_or_dark_lasts(studio: StudioPage):
     assert not is_dark(studio)
     studio.page.get_by_role("button", name="Light or dark").click()
