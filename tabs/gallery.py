@@ -1,11 +1,13 @@
 """The Gallery tab: all pictures, page by page, newest first."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from studio.errors import AtelierError
 from studio.services import Services
 from tabs.blocks.maker import QUIET, in_words, picture_id
 from tabs.theme import script
@@ -116,13 +118,17 @@ class Handlers:
         return self.turn(offset + PAGE, search, model, show)
 
     def look(self, top: int, offset: int, search: str, model: str, show: str) -> dict[Any, Any]:
-        """The first page anew, when it is open and another picture has become the newest."""
+        """The first page anew, when it is open and another picture has become the newest.
+
+        Nobody asked for this look, so nobody is told that it failed.
+        """
         if offset or show == "trash":
             return {}
-        with in_words():
+        with suppress(AtelierError):
             newest = self._outputs.page(0, 1, (search or "")[:_LONGEST_SEARCH], model or "").rows
-        same = top == (newest[0].id if newest else 0)
-        return {} if same else self.first(search, model, show)
+            if top != (newest[0].id if newest else 0):
+                return self.first(search, model, show)
+        return {}
 
     def turn(self, offset: int, search: str, model: str, show: str) -> dict[Any, Any]:
         """The page that begins at a place."""

@@ -40,4 +40,7 @@ grid.addEventListener("keydown", (event) => {
   if (here >= 0 && step && all[here + step]) { all[here + step].focus(); event.preventDefault(); }
 });
 // Pictures are made while somebody looks: by their other tab, or by others.
-setInterval(() => { if (!document.hidden && grid.offsetParent) trigger("look"); }, 3000);
+// A server that does not answer is the header's to tell, not a message's every few seconds.
+setInterval(() => {
+  if (!document.hidden && grid.offsetParent && window.atelier.answers) trigger("look");
+}, 3000);

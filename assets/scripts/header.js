@@ -9,6 +9,7 @@ const part = (className, ...children) => {
 const bold = (text) => { const b = document.createElement("b"); b.textContent = text; return b; };
 const gigabytes = (bytes) => (bytes / 1e9).toFixed(1);
 const show = (s) => {
+  window.atelier = { ...window.atelier, answers: Boolean(s) };
   const dot = part("at-dot " + (!s ? "gone" : s.running ? "busy" : s.ready ? "ready" : ""));
   if (!s) { box.replaceChildren(part("", dot, "No answer from the server")); return; }
   const children = [part("at-device wide", s.ready ? s.device : "Getting ready …")];

@@ -5,6 +5,7 @@ import pytest
 from page_events import sent
 from sample_pictures import picture
 
+from studio.errors import StorageError
 from studio.services import Services
 from tabs import gallery
 from tabs.gallery import PAGE, Handlers
@@ -71,6 +72,16 @@ def test_the_first_page_follows_what_is_made(shelf, parts, fill):
     assert shelf.look(0, 0, "", "", "trash") == {}
     shelf._outputs.trash(newer)
     assert shelf.look(newer[0], 0, "", "", "pictures")[view.top] == ids[0]
+
+
+def test_a_look_that_fails_says_nothing(shelf, fill, monkeypatch):
+    fill(1)
+
+    def away(*_):
+        raise StorageError("The database does not answer.")
+
+    monkeypatch.setattr(shelf._outputs, "page", away)
+    assert shelf.look(0, 0, "", "", "pictures") == {}
 
 
 def test_search_by_words_and_model(shelf, parts, fill):
