@@ -9,6 +9,7 @@ import gradio as gr
 
 from studio.errors import AtelierError
 from studio.services import Services
+from studio.store.outputs import Page
 from tabs.blocks.maker import QUIET, in_words, picture_id
 from tabs.theme import script
 
@@ -42,7 +43,7 @@ _DETAIL = """
 
 @dataclass(frozen=True)
 class GalleryView:
-    """Components of the tab; `offset` is the first picture's place, `top` its id, 0 for none."""
+    """Components of the tab; `offset` is the first picture's place."""
 
     search: gr.Textbox
     model: gr.Dropdown
@@ -52,7 +53,6 @@ class GalleryView:
     next: gr.Button
     count: gr.HTML
     offset: gr.State
-    top: gr.State
     detail: gr.HTML
     undo: gr.Button
     trashed: gr.State
@@ -91,7 +91,6 @@ def build() -> GalleryView:
         next=following,
         count=count,
         offset=gr.State(0),
-        top=gr.State(0),
         detail=detail,
         undo=undo,
         trashed=gr.State(None),
@@ -117,25 +116,26 @@ class Handlers:
         """The page after."""
         return self.turn(offset + PAGE, search, model, show)
 
-    def look(self, top: int, offset: int, search: str, model: str, show: str) -> dict[Any, Any]:
-        """The first page anew, when it is open and another picture has become the newest.
+    def look(
+        self, offset: int, search: str, model: str, show: str, event: gr.EventData
+    ) -> dict[Any, Any]:
+        """The first page anew, when it is open and its first picture is no longer the newest.
 
         Nobody asked for this look, so nobody is told that it failed.
         """
         if offset or show == "trash":
-            return {}
+            return gr.skip()
         with suppress(AtelierError):
-            newest = self._outputs.page(0, 1, (search or "")[:_LONGEST_SEARCH], model or "").rows
-            if top != (newest[0].id if newest else 0):
+            newest = self._page(0, 1, search, model, show).rows
+            if picture_id(event) != (newest[0].id if newest else -1):
                 return self.first(search, model, show)
-        return {}
+        return gr.skip()
 
     def turn(self, offset: int, search: str, model: str, show: str) -> dict[Any, Any]:
         """The page that begins at a place."""
-        view, trash = self._view, show == "trash"
+        view = self._view
         with in_words():
-            words = (search or "")[:_LONGEST_SEARCH]
-            page = self._outputs.page(offset, PAGE, words, model or "", trash)
+            page = self._page(offset, PAGE, search, model, show)
             models = self._outputs.models()
         if offset and not page.rows:  # its last picture went to the trash
             return self.turn(max(0, offset - PAGE), search, model, show)
@@ -146,11 +146,14 @@ class Handlers:
             view.grid: {"items": [row.id for row in page.rows], "empty": empty},
             view.count: counted,
             view.offset: offset,
-            view.top: page.rows[0].id if page.rows else 0,
             view.model: gr.Dropdown([_ALL, *((name, name) for name in models)]),
             view.previous: gr.Button(interactive=offset > 0),
             view.next: gr.Button(interactive=last < page.total),
         }
+
+    def _page(self, offset: int, count: int, search: str, model: str, show: str) -> Page:
+        words = (search or "")[:_LONGEST_SEARCH]
+        return self._outputs.page(offset, count, words, model or "", show == "trash")
 
     def pick(self, event: gr.EventData) -> dict[str, Any]:
         """The picked picture with its settings."""
@@ -189,7 +192,7 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
     """Connect the tab's controls."""
     handlers = Handlers(services, view)
     filters = [view.search, view.model, view.show]
-    shown = [view.grid, view.count, view.offset, view.top, view.model, view.previous, view.next]
+    shown = [view.grid, view.count, view.offset, view.model, view.previous, view.next]
     for trigger in (
         tab.select,
         view.search.submit,
@@ -200,7 +203,7 @@ def wire(view: GalleryView, services: Services, tab: gr.Tab) -> None:
         trigger(handlers.first, filters, shown, trigger_mode="always_last", **QUIET)
     view.previous.click(handlers.newer, [view.offset, *filters], shown, **QUIET)
     view.next.click(handlers.older, [view.offset, *filters], shown, **QUIET)
-    view.grid.look(handlers.look, [view.top, view.offset, *filters], shown, **QUIET)
+    view.grid.look(handlers.look, [view.offset, *filters], shown, **QUIET)
     view.grid.pick(handlers.pick, None, [view.detail], trigger_mode="always_last", **QUIET)
     again = (handlers.turn, [view.offset, *filters], shown)
     taken = [view.detail, view.trashed, view.undo]

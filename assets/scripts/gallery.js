@@ -42,5 +42,6 @@ grid.addEventListener("keydown", (event) => {
 // Pictures are made while somebody looks: by their other tab, or by others.
 // A server that does not answer is the header's to tell, not a message's every few seconds.
 setInterval(() => {
-  if (!document.hidden && grid.offsetParent && window.atelier.answers) trigger("look");
+  if (document.hidden || !grid.offsetParent || !window.atelier.answers) return;
+  trigger("look", { id: props.value?.items?.[0] });
 }, 3000);

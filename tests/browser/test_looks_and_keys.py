@@ -6,6 +6,9 @@ from playwright.sync_api import expect
 
 from browser.studio_page import StudioPage
 
+LOOKS = 4_000
+"""Milliseconds within which an open gallery looks for new pictures."""
+
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 CONTRASTS = """() => {
   const parse = (colour) => {
@@ -163,6 +166,18 @@ def test_an_open_gallery_shows_what_is_made_elsewhere(studio: StudioPage):
     expect(tiles.nth(1)).to_have_attribute("data-id", picked)
     expect(tiles.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(tiles.nth(1)).to_be_focused()
+    asked = []
+    studio.page.on("request", lambda request: asked.append(request.url))
+    studio.page.wait_for_timeout(LOOKS)
+    assert any("queue" in address for address in asked), "it looks"
+    assert "Error" not in studio.page.locator("#at-gallery-list").inner_text()
+    studio.watch.tolerate("ERR_FAILED")
+    studio.page.route("**/status", lambda route: route.abort())
+    expect(studio.page.locator(".at-status")).to_have_text("No answer from the server")
+    studio.page.wait_for_timeout(LOOKS)
+    asked.clear()
+    studio.page.wait_for_timeout(LOOKS)
+    assert {address.rpartition("/")[2] for address in asked} == {"status"}
 
 
 def test_nothing_is_asked_of_another_host(studio: StudioPage):

@@ -57,21 +57,24 @@ def test_pages_are_turned_newest_first(shelf, parts, fill):
 
 
 def test_the_first_page_follows_what_is_made(shelf, parts, fill):
-    view = parts.gallery
-    assert shelf.look(0, 0, "", "", "pictures") == {}
+    items = parts.gallery.grid
+
+    def look(seen: int | None, search="", model="", offset=0, show="pictures") -> dict:
+        return shelf.look(offset, search, model, show, sent(id=seen))
+
+    assert look(None) == gr.skip(), "still empty"
     ids = fill(PAGE + 1, prompt="a red apple", model="one")[::-1]
-    assert shelf.look(0, 0, "", "", "pictures")[view.grid]["items"] == ids[:PAGE]
-    assert shelf.look(ids[0], 0, "", "", "pictures") == {}
+    assert look(None)[items]["items"] == ids[:PAGE]
+    assert look(ids[0]) == gr.skip()
     newer = fill(1, prompt="a cat", model="two")
-    after = shelf.look(ids[0], 0, "", "", "pictures")
-    assert after[view.grid]["items"] == [*newer, *ids[: PAGE - 1]]
-    assert after[view.top] == newer[0]
-    assert shelf.look(ids[0], 0, "apple", "", "pictures") == {}, "it is not looked for"
-    assert shelf.look(ids[0], 0, "", "one", "pictures") == {}
-    assert shelf.look(ids[PAGE], PAGE, "", "", "pictures") == {}, "another page is open"
-    assert shelf.look(0, 0, "", "", "trash") == {}
+    assert look(ids[0])[items]["items"] == [*newer, *ids[: PAGE - 1]]
+    assert look(newer[0]) == gr.skip()
+    assert look(ids[0], search="apple") == gr.skip(), "it is not looked for"
+    assert look(ids[0], model="one") == gr.skip()
+    assert look(ids[PAGE], offset=PAGE) == gr.skip(), "another page is open"
+    assert look(None, show="trash") == gr.skip()
     shelf._outputs.trash(newer)
-    assert shelf.look(newer[0], 0, "", "", "pictures")[view.top] == ids[0]
+    assert look(newer[0])[items]["items"] == ids[:PAGE]
 
 
 def test_a_look_that_fails_says_nothing(shelf, fill, monkeypatch):
@@ -81,7 +84,7 @@ def test_a_look_that_fails_says_nothing(shelf, fill, monkeypatch):
         raise StorageError("The database does not answer.")
 
     monkeypatch.setattr(shelf._outputs, "page", away)
-    assert shelf.look(0, 0, "", "", "pictures") == {}
+    assert shelf.look(0, "", "", "pictures", sent()) == gr.skip()
 
 
 def test_search_by_words_and_model(shelf, parts, fill):

@@ -32,7 +32,7 @@ def verdict(wish, first, seed=1, style=None):
 def made(words, ready, monkeypatch):
     """A folder of a model that draws nothing, with its evaluations."""
     for _ in range(2):
-        train(Run.open("run", TINY, words), words, minutes=0, cool_steps=1)
+        train(Run.open("run", TINY, words), words, minutes=0)
     folder = ready / "emoji-test"
     export("run", TINY, folder)
     monkeypatch.setattr(card, "STEPS", 1)

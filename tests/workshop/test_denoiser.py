@@ -11,7 +11,9 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from judge.judge import Judge
 from simple_drawings import TINY
 
-from training.embedded import denoiser, workshop
+from training.embedded import __main__ as stage
+from training.embedded import denoiser, recipes, workshop
+from training.embedded import export as export_stage
 from training.embedded import latents as bank_stage
 from training.embedded import vae as vae_stage
 from training.embedded.captions import Shown
@@ -248,6 +250,32 @@ def test_a_rate_that_falls_goes_on_falling_after_a_kill(words, monkeypatch):
         assert torch.equal(weight, again.painter.state_dict()[name]), name
     train(again, words, minutes=0, cool_steps=5)
     assert (again.step, len(factors)) == (5, 6), "it is over"
+
+
+def test_a_branch_of_a_run_is_cooled_anew_and_leaves_it_alone(words, ready, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    monkeypatch.setattr(export_stage, "tokenizer_folder", lambda _: words.tokenizer.name_or_path)
+    runs = ready / "runs"
+
+    def cooled(name, **options):
+        stage.train(name, recipe="tiny", **options)
+        return Run.open(name, TINY, words)
+
+    first = cooled("first", cool=2)
+    assert (first.step, first.cooled_from) == (2, 0)
+    kept = (runs / "first" / "state.safetensors").read_bytes()
+    branch = cooled("branch", cool=3, after="first")
+    assert (branch.step, branch.cooled_from) == (5, 2)
+    assert cooled("branch", cool=3, after="first").step == 5, "it is over, and not begun again"
+    assert (runs / "first" / "state.safetensors").read_bytes() == kept
+    curve = (runs / "branch" / "curve.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in curve] == ["step", "2", "5"]
+    assert cooled("branch", minutes=0).cooled_from == -1
+    again = cooled("branch", cool=1)
+    assert (again.step, again.cooled_from) == (7, 6)
+    with pytest.raises(SystemExit, match="There is no run 'nothing' to start 'other' from"):
+        cooled("other", after="nothing")
+    assert not (runs / "other").exists()
 
 
 def test_what_is_exported_loads_in_every_type_and_draws(words, ready, capsys):

@@ -102,8 +102,6 @@ def train(
     after: Annotated[str, typer.Option(help="Start from this run's state.")] = "",
 ) -> None:
     """Train the denoiser under a name until it has had so many minutes; it goes on if it exists."""
-    import shutil
-
     from training.embedded.denoiser import Run
     from training.embedded.denoiser import train as go
     from training.embedded.export import tokenizer_folder
@@ -112,11 +110,12 @@ def train(
     from training.embedded.workshop import workshop
 
     _threads()
-    runs = workshop() / "runs"
-    if after and not (runs / name).exists():
-        shutil.copytree(runs / after, runs / name)
     words = Words(tokenizer_folder(RECIPES[recipe]))
-    go(Run.open(name, RECIPES[recipe], words), words, minutes, cool)
+    begun = (workshop() / "runs" / name / "state.safetensors").exists()
+    run = Run.open(name if begun or not after else after, RECIPES[recipe], words)
+    if after and not begun:
+        run.branch(name)
+    go(run, words, minutes, cool)
 
 
 @app.command()

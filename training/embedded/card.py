@@ -85,12 +85,13 @@ def drawn_curve(points: Sequence[tuple[int, float, float]]) -> str:
     """The probe loss over the steps as SVG, legible on white and on black."""
     last = points[-1][0]
     low, high = (f(loss for _, _, loss in points) for f in (min, max))
+    span = high - low or 1.0  # of a curve with one point
 
     def x(step: float) -> float:
         return MARGIN + step / last * (WIDTH - 2 * MARGIN)
 
     def y(loss: float) -> float:
-        return MARGIN / 2 + (high - loss) / (high - low) * (HEIGHT - 1.5 * MARGIN)
+        return MARGIN / 2 + (high - loss) / span * (HEIGHT - 1.5 * MARGIN)
 
     line = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, _, loss in points)
     ticks = "".join(

@@ -7,6 +7,7 @@ Stable Diffusion, min-SNR weights (Hang et al. 2023, section 3.4, for v).
 
 import math
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,6 +253,17 @@ class Run:
         tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
         checkpoint.save(self.folder / "state.safetensors", tensors, self.step)
 
+    def branch(self, name: str) -> None:
+        """Go on under another name; what was saved stays, and the rate does not fall yet."""
+        if not self.step:
+            raise SystemExit(f"There is no run {self.folder.name!r} to start {name!r} from.")
+        source, self.folder = self.folder, self.folder.with_name(name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (source / "curve.tsv").is_file():
+            shutil.copy(source / "curve.tsv", self.folder)
+        self.cooled_from = -1
+        self.save()
+
     def log(self, **figures: float) -> None:
         """Add a line to the curve."""
         curve = self.folder / "curve.tsv"
@@ -266,12 +278,15 @@ class Run:
 def train(run: Run, words: Words, minutes: float, cool_steps: int = 0) -> None:
     """Go on until a run has had so many minutes in all, or for `cool_steps` with a falling rate.
 
-    A falling rate goes on falling where a killed run left it.
+    A falling rate goes on falling where a killed run left it. One that is constant again can fall
+    anew.
     """
     bank = load_bank()
     sampler, table = Sampler(bank, run.recipe), alphas()
     probe = Probe(Sampler(bank, Recipe()), words, table)
-    if cool_steps and run.cooled_from < 0:
+    if not cool_steps:
+        run.cooled_from = -1
+    elif run.cooled_from < 0:
         run.cooled_from = run.step
     last = run.cooled_from + cool_steps
     if cool_steps and run.step >= last:

@@ -115,7 +115,7 @@ class LaunchHandlers:
         new = str(getattr(event, "text", ""))
         found = next((each for each in self._templates(values) if each[0] == new), None)
         if found is None:
-            return {}
+            return gr.skip()
         controls = self._form.fields
         trigger = str(values[controls["trigger"]] or "").strip() or word.WORD
         return {

@@ -143,7 +143,7 @@ def test_a_prompt_to_begin_with_brings_its_word_and_its_class(view, handlers, va
     assert handlers.judge(own)[launcher.templates][0] == "a zwx owl"
     told = handlers.choose_template(own, event(text="an owl in the style of zwx"))
     assert told[fields["class_prompt"]] == "an owl"
-    assert handlers.choose_template(own, event(text="something else")) == {}
+    assert handlers.choose_template(own, event(text="something else")) == gr.skip()
 
 
 def test_a_table_that_is_dropped_makes_a_set_of_its_own(
