@@ -1,6 +1,7 @@
 """What all tests share: a fresh data folder each, the embedded model, and a quiet environment."""
 
 import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from postgres import PostgresServer, programs
 from studio.models.catalogue import Catalogue
 from studio.services import Services, build_services
 from studio.settings import Settings
+
+HALF = 0.5
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -28,6 +31,15 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ATELIER_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _denormal_numbers_stay() -> Iterator[None]:
+    """torch.set_flush_denormal holds for the whole process, and other pictures come of it."""
+    yield
+    if sys.float_info.min * HALF == 0.0:
+        sys.modules["torch"].set_flush_denormal(False)
+        pytest.fail("This test left the process without denormal numbers.")
 
 
 @pytest.fixture

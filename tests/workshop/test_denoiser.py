@@ -254,6 +254,7 @@ def test_a_rate_that_falls_goes_on_falling_after_a_kill(words, monkeypatch):
 
 def test_a_branch_of_a_run_is_cooled_anew_and_leaves_it_alone(words, ready, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    monkeypatch.setattr(stage, "_threads", lambda: None)  # it changes torch for the whole process
     monkeypatch.setattr(export_stage, "tokenizer_folder", lambda _: words.tokenizer.name_or_path)
     runs = ready / "runs"
 
