@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from studio.cluster.node import Whereabouts
 from studio.device.remote import Remote
+from studio.errors import first_words
 from studio.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,17 @@ class Roster:
         self._part(hand, _PART_SECONDS)
 
     def _loop(self) -> None:
+        trouble = ""
         while not self._closing.is_set():
             try:
                 self.look()
-            except Exception:  # of Ray, whose head may be away for a while
-                log.exception("The nodes of the cluster could not be looked at")
+            except Exception as error:  # of Ray, whose head may be away for hours: said once
+                now = first_words(error)
+                if now != trouble:
+                    log.exception("The nodes of the cluster could not be looked at")
+                trouble = now
+            else:
+                if trouble:
+                    log.info("The nodes of the cluster can be looked at again.")
+                trouble = ""
             self._closing.wait(_LOOK_SECONDS)

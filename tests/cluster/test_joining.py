@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -89,3 +90,24 @@ def test_one_that_cannot_work_is_hired_anew_after_a_while(monkeypatch):
     assert office.gone == [hand]
     assert office.roster.hands != [hand]
     assert len(office.roster.hands) == 1
+
+
+def test_trouble_with_the_cluster_is_said_once_and_its_end_too(monkeypatch, caplog):
+    caplog.set_level("INFO", "studio.cluster.roster")
+    monkeypatch.setattr("studio.cluster.roster._LOOK_SECONDS", 0.01)
+    looks, over = [], threading.Event()
+
+    def there() -> dict[str, int]:
+        looks.append(len(looks))
+        if len(looks) > 4:
+            over.set()
+        if len(looks) in {2, 3, 4}:
+            raise ConnectionError("The head is away.")
+        return {}
+
+    roster = Roster(there, lambda resource: pytest.fail(resource), lambda hand, _: None)
+    roster.start()
+    assert over.wait(10.0)
+    roster.stop()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert "can be looked at again" in caplog.records[1].message
