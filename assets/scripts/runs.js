@@ -26,3 +26,13 @@ element.addEventListener("keydown", (event) => {
   }
   event.preventDefault();
 });
+// Runs go on while somebody looks; the row that the keys are at stays theirs in the table anew.
+let at = "";
+element.addEventListener("focusin", (event) => { at = event.target.closest("[data-pick]")?.dataset.pick ?? ""; });
+document.addEventListener("pointerdown", (event) => { if (!element.contains(event.target)) at = ""; });
+new MutationObserver(() => {
+  if (at && document.activeElement === document.body) rows().find((row) => row.dataset.pick === at)?.focus();
+}).observe(element, { childList: true, subtree: true });
+setInterval(() => {
+  if (!document.hidden && element.offsetParent && window.atelier.answers) trigger("look", {});
+}, 3000);

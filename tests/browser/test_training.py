@@ -6,7 +6,11 @@ from collections.abc import Callable
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
+from browser.live_server import LiveServer
 from browser.studio_page import LONG, StudioPage
+from studio.training.run_folder import Phase, RunFolder, RunStatus
+from studio.training.task import Task
+from studio.training_requests import TrainRequest
 
 STEPS = 12
 
@@ -107,3 +111,32 @@ def test_an_open_tab_asks_for_nothing_by_itself(open_page: Callable[..., StudioP
     )
     studio.page.wait_for_timeout(4000)
     assert asked == []
+
+
+def test_open_runs_are_followed_and_left_ones_are_not_asked_for(
+    server: LiveServer, open_page: Callable[..., StudioPage]
+):
+    run = RunFolder(server.data / "runs" / "bee-0")
+    asked = TrainRequest(name="bee", pictures="bees", prompt="a sks bee", trigger="sks")
+    Task(request=asked, data=server.data, pictures=server.data).write(run.path)
+    run.tell(RunStatus(Phase.PAUSED, step=1, steps=5))
+    studio = open_page()
+    studio.tab("Train")
+    studio.page.get_by_role("tab", name="Runs").click()
+    mine = studio.page.locator("#at-train-runs-table tr[data-pick='bee-0']")
+    expect(mine).to_contain_text("1 of 5")
+    mine.focus()
+    run.tell(RunStatus(Phase.PAUSED, step=3, steps=5))
+    expect(mine).to_contain_text("3 of 5")
+    expect(mine).to_be_focused()
+    models = studio.page.get_by_role("tab", name="Models")
+    models.focus()
+    run.tell(RunStatus(Phase.PAUSED, step=4, steps=5))
+    expect(mine).to_contain_text("4 of 5")
+    expect(models).to_be_focused()
+    studio.tab("Models")
+    studio.page.wait_for_timeout(4000)
+    told: list[str] = []
+    studio.page.on("request", lambda each: told.append(each.url))
+    studio.page.wait_for_timeout(4000)
+    assert not [url for url in told if "queue/join" in url]

@@ -3,6 +3,7 @@ each other."""
 
 import html
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -60,7 +61,6 @@ class RunsView:
     file: gr.HTML
     toml: gr.Textbox
     log: gr.HTML
-    timer: gr.Timer
     picked: gr.State
     compared: gr.State
     sure: gr.State
@@ -146,7 +146,6 @@ def build() -> RunsView:
         file,
         toml,
         log,
-        gr.Timer(3, active=False),
         gr.State(""),
         gr.State([]),
         gr.State(""),
@@ -180,11 +179,13 @@ class RunsHandlers:
             view.curves: self._compared(chosen),
         }
 
-    def tick(self, values: Values) -> dict[Any, Any]:
-        """The same while runs go on."""
-        told = self.lists(values)
-        told.pop(self._view.owner)  # a list that is open would close
-        return told
+    def look(self, values: Values) -> dict[Any, Any]:
+        """The same while runs go on; nobody asked for it, so nobody is told that it failed."""
+        with suppress(AtelierError):
+            told = self.lists(values)
+            told.pop(self._view.owner)  # a list that is open would close
+            return told
+        return gr.skip()
 
     def choose(self, values: Values, event: gr.EventData) -> dict[Any, Any]:
         """Compare other runs."""
@@ -321,10 +322,9 @@ def wire(view: RunsView, services: Services, tab: gr.Tab) -> RunsHandlers:
     ends = [view.resume, view.pause, view.stop, view.kill, view.remove]
     sharing.wire(view.sharing, services, view.picked, Sort.RUN, sharing.Controls(own=ends))
     tab.select(*listing, **latest)
-    tab.select(lambda: gr.Timer(active=True), None, [view.timer], **QUIET)
     for changed in (view.search.change, view.phase.input, view.method.input, view.owner.input):
         changed(*listing, **latest)
-    view.timer.tick(handlers.tick, view.asked, [view.table, view.curves], **latest)
+    view.table.look(handlers.look, view.asked, [view.table, view.curves], **latest)
     view.table.pick(handlers.pick, None, view.chosen, **latest)
     view.table.choose(handlers.choose, view.asked, [view.compared, view.curves], **latest)
     for button, act in (
