@@ -11,7 +11,7 @@ from simple_drawings import TINY
 
 from training.embedded import card
 from training.embedded.denoiser import Run, train
-from training.embedded.evaluate import Verdict, verdicts_path
+from training.embedded.evaluate import Verdict, best_cfg, verdicts_path
 from training.embedded.export import export
 from training.embedded.prompts import Wish
 from training.embedded.recipes import SHIPPED
@@ -19,7 +19,7 @@ from training.embedded.things import by_name
 
 
 def keep(folder, wishes, *found):
-    path = verdicts_path(folder, wishes, card.CFG)
+    path = verdicts_path(folder, wishes, best_cfg(folder))
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps([asdict(verdict) for verdict in found]))
 
@@ -62,7 +62,7 @@ def test_the_card_holds_the_figures_of_the_evaluations(made):
 
 
 def test_without_an_evaluation_the_card_is_refused_with_the_command(made):
-    verdicts_path(made, "styles", card.CFG).unlink()
+    verdicts_path(made, "styles", best_cfg(made)).unlink()
     with pytest.raises(SystemExit, match=r"evaluate .* --wishes styles first"):
         card.write(made, ["run"])
 
@@ -74,3 +74,9 @@ def test_the_grid_asks_for_things_that_are_known():
         for part in prompt.partition(" on a")[0].split(",")[0].split(" and "):
             words = part.split()
             assert any(" ".join(words[i:]) in by_name() for i in range(len(words))), prompt
+
+
+def test_a_model_is_judged_at_the_guidance_that_suits_it(tmp_path):
+    assert best_cfg(tmp_path) == best_cfg(card.SETTINGS.parent)
+    (tmp_path / "atelier.toml").write_text("cfg_scale = 7.5\n")
+    assert best_cfg(tmp_path) == 7.5

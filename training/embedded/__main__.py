@@ -132,14 +132,15 @@ def evaluate(
     folder: Path,
     wishes: Annotated[str, typer.Option(help="gate, final, things or styles.")] = "gate",
     seeds: Annotated[list[int] | None, typer.Option()] = None,
-    cfg: float = 4.0,
+    cfg: Annotated[float, typer.Option(help="0 for what suits the model.")] = 0.0,
     steps: int = 20,
 ) -> None:
     """Draw fixed prompts with a pipeline folder and let the judge count."""
+    from training.embedded.evaluate import best_cfg
     from training.embedded.evaluate import evaluate as score
 
     _threads()
-    score(folder, wishes, tuple(seeds or (1, 2, 3)), cfg, steps)
+    score(folder, wishes, tuple(seeds or (1, 2, 3)), cfg or best_cfg(folder), steps)
 
 
 @app.command()

@@ -12,7 +12,17 @@ from operator import attrgetter
 from pathlib import Path
 from string import Template
 
-from training.embedded.evaluate import Verdict, draw, pipeline, share, sheet, table, verdicts_path
+from training.embedded.evaluate import (
+    SETTINGS,
+    Verdict,
+    best_cfg,
+    draw,
+    pipeline,
+    share,
+    sheet,
+    table,
+    verdicts_path,
+)
 from training.embedded.prompts import FOLDER as PROMPTS
 from training.embedded.prompts import Wish
 from training.embedded.recipes import SHIPPED
@@ -21,9 +31,8 @@ from training.embedded.things import things
 from training.embedded.workshop import workshop
 
 TEXT = Path(__file__).with_name("card.md")
-SETTINGS = Path(__file__).with_name("card.toml")
 SEED = 1
-CFG, STEPS = 4.0, 20
+STEPS = 20
 WIDTH, HEIGHT, MARGIN = 640, 240, 40  # px of the curve
 
 
@@ -35,7 +44,7 @@ def grid_prompts() -> list[str]:
 
 def verdicts(folder: Path, wishes: str) -> list[Verdict]:
     """What `evaluate` found; SystemExit where it was not run."""
-    path = verdicts_path(folder, wishes, CFG)
+    path = verdicts_path(folder, wishes, best_cfg(folder))
     if not path.is_file():
         command = f"python -m training.embedded evaluate {folder} --wishes {wishes}"
         raise SystemExit(f"{path} is missing: run {command} first.")
@@ -121,6 +130,8 @@ def licences() -> list[str]:
 
 def write(folder: Path, names: Sequence[str]) -> None:
     """The whole stage: README.md, atelier.toml, grid.webp and curve.svg of a model's folder."""
+    (folder / "atelier.toml").write_text(SETTINGS.read_text(encoding="utf-8"), encoding="utf-8")
+    cfg = best_cfg(folder)
     final, alone, styled = (verdicts(folder, w) for w in ("final", "things", "styles"))
     points = curve(names)
     fields = {
@@ -136,11 +147,12 @@ def write(folder: Path, names: Sequence[str]) -> None:
         "hours": f"{points[-1][1]:.1f}",
         "licences": "\n".join(licences()),
         "seed": str(SEED),
+        "cfg": f"{cfg:g}",
+        "cfg_before": f"{best_cfg(SHIPPED):g}",
     }
     text = Template(TEXT.read_text(encoding="utf-8")).substitute(fields)
     (folder / "README.md").write_text(text, encoding="utf-8")
-    (folder / "atelier.toml").write_text(SETTINGS.read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "curve.svg").write_text(drawn_curve(points), encoding="utf-8")
-    pictures = draw(pipeline(folder), grid_prompts(), SEED, CFG, STEPS)
+    pictures = draw(pipeline(folder), grid_prompts(), SEED, cfg, STEPS)
     sheet(pictures).save(folder / "grid.webp", quality=90, method=6)
     print(f"{folder / 'README.md'} is written.")

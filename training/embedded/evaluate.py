@@ -1,6 +1,7 @@
 """Draw fixed prompts with a pipeline folder and let the judge of the tests count what is right."""
 
 import json
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from training.embedded.workshop import workshop
 
 BATCH = 8
 SIDE = 128
+SETTINGS = Path(__file__).with_name("card.toml")
+"""What a new model's folder gets as its atelier.toml."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Verdict:
     colour: bool | None
     ground: bool | None
     style: bool | None
+
+
+def best_cfg(folder: Path) -> float:
+    """The CFG that suits a model by its folder's settings, or by those that a new one gets."""
+    own = folder / "atelier.toml"
+    settings = tomllib.loads((own if own.is_file() else SETTINGS).read_text(encoding="utf-8"))
+    return float(settings["cfg_scale"])
 
 
 def pipeline(folder: Path, dtype: torch.dtype = torch.float32) -> StableDiffusionPipeline:
