@@ -274,6 +274,8 @@ def test_a_branch_of_a_run_is_cooled_anew_and_leaves_it_alone(words, ready, monk
     assert cooled("branch", minutes=0).cooled_from == -1
     again = cooled("branch", cool=1)
     assert (again.step, again.cooled_from) == (7, 6)
+    with workshop.alone("branch"), pytest.raises(SystemExit, match="'branch' is being trained"):
+        cooled("branch", cool=1)
     with pytest.raises(SystemExit, match="There is no run 'nothing' to start 'other' from"):
         cooled("other", after="nothing")
     assert not (runs / "other").exists()

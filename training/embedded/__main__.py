@@ -107,15 +107,16 @@ def train(
     from training.embedded.export import tokenizer_folder
     from training.embedded.painter import Words
     from training.embedded.recipes import RECIPES
-    from training.embedded.workshop import workshop
+    from training.embedded.workshop import alone, workshop
 
     _threads()
     words = Words(tokenizer_folder(RECIPES[recipe]))
-    begun = (workshop() / "runs" / name / "state.safetensors").exists()
-    run = Run.open(name if begun or not after else after, RECIPES[recipe], words)
-    if after and not begun:
-        run.branch(name)
-    go(run, words, minutes, cool)
+    with alone(name):
+        begun = (workshop() / "runs" / name / "state.safetensors").exists()
+        run = Run.open(name if begun or not after else after, RECIPES[recipe], words)
+        if after and not begun:
+            run.branch(name)
+        go(run, words, minutes, cool)
 
 
 @app.command()

@@ -2,10 +2,13 @@
 
 import os
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from studio.models.devices import cpu_has_bfloat16, faster_cpu_dtype
 
@@ -17,6 +20,27 @@ def workshop() -> Path:
     folder = Path(os.environ.get("EMBEDDED_WORKSHOP") or ROOT / "var" / "embedded")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Nobody else trains the run meanwhile: two would write their checkpoints over each other.
+
+    SystemExit when another process does.
+    """
+    folder = workshop() / "runs"
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / f"{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SystemExit(
+            f"The run '{name}' is being trained by another process: wait for it or stop it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @cache
