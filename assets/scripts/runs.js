@@ -34,5 +34,5 @@ new MutationObserver(() => {
   if (at && document.activeElement === document.body) rows().find((row) => row.dataset.pick === at)?.focus();
 }).observe(element, { childList: true, subtree: true });
 setInterval(() => {
-  if (!document.hidden && element.offsetParent && window.atelier.answers) trigger("look", {});
+  if (!document.hidden && element.offsetParent && window.atelier.answers) trigger("look");
 }, 3000);

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from studio.cluster.node import Whereabouts
 from studio.device.remote import Remote
-from studio.errors import first_words
 from studio.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -82,17 +81,16 @@ class Roster:
         self._part(hand, _PART_SECONDS)
 
     def _loop(self) -> None:
-        trouble = ""
+        trouble: type[Exception] | None = None
         while not self._closing.is_set():
             try:
                 self.look()
             except Exception as error:  # of Ray, whose head may be away for hours: said once
-                now = first_words(error)
-                if now != trouble:
+                if type(error) is not trouble:
                     log.exception("The nodes of the cluster could not be looked at")
-                trouble = now
+                trouble = type(error)
             else:
                 if trouble:
                     log.info("The nodes of the cluster can be looked at again.")
-                trouble = ""
+                trouble = None
             self._closing.wait(_LOOK_SECONDS)

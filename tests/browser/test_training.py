@@ -134,9 +134,21 @@ def test_open_runs_are_followed_and_left_ones_are_not_asked_for(
     run.tell(RunStatus(Phase.PAUSED, step=4, steps=5))
     expect(mine).to_contain_text("4 of 5")
     expect(models).to_be_focused()
-    studio.tab("Models")
-    studio.page.wait_for_timeout(4000)
     told: list[str] = []
     studio.page.on("request", lambda each: told.append(each.url))
-    studio.page.wait_for_timeout(4000)
-    assert not [url for url in told if "queue/join" in url]
+
+    def is_asked_for() -> bool:
+        studio.page.wait_for_timeout(4000)  # what had begun
+        told.clear()
+        studio.page.wait_for_timeout(4000)
+        return any("queue/join" in url for url in told)
+
+    assert is_asked_for()
+    studio.tab("Models")
+    assert not is_asked_for()
+    studio.tab("Train")
+    assert is_asked_for()
+    studio.watch.tolerate("ERR_FAILED")
+    studio.page.route("**/status", lambda route: route.abort())
+    expect(studio.page.locator(".at-status")).to_have_text("No answer from the server")
+    assert not is_asked_for()

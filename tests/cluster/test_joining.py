@@ -102,7 +102,7 @@ def test_trouble_with_the_cluster_is_said_once_and_its_end_too(monkeypatch, capl
         if len(looks) > 4:
             over.set()
         if len(looks) in {2, 3, 4}:
-            raise ConnectionError("The head is away.")
+            raise ConnectionError(f"No answer after {len(looks)} looks.")
         return {}
 
     roster = Roster(there, lambda resource: pytest.fail(resource), lambda hand, _: None)

@@ -133,7 +133,7 @@ def evaluate(
     folder: Path,
     wishes: Annotated[str, typer.Option(help="gate, final, things or styles.")] = "gate",
     seeds: Annotated[list[int] | None, typer.Option()] = None,
-    cfg: Annotated[float, typer.Option(help="0 for what suits the model.")] = 0.0,
+    cfg: Annotated[float | None, typer.Option(help="What suits the model if left out.")] = None,
     steps: int = 20,
 ) -> None:
     """Draw fixed prompts with a pipeline folder and let the judge count."""
@@ -141,7 +141,9 @@ def evaluate(
     from training.embedded.evaluate import evaluate as score
 
     _threads()
-    score(folder, wishes, tuple(seeds or (1, 2, 3)), cfg or best_cfg(folder), steps)
+    score(
+        folder, wishes, tuple(seeds or (1, 2, 3)), best_cfg(folder) if cfg is None else cfg, steps
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ import gradio as gr
 import pytest
 from train_runs import PROGRAM, ended
 
+from studio.errors import StorageError
 from studio.services import build_services
 from studio.training.run_folder import Phase, RunFolder, RunStatus
 from studio.training.task import Task
@@ -65,6 +66,19 @@ def kept(settings):
         return run.name
 
     return put
+
+
+def test_a_look_that_nobody_asked_for_brings_no_message(runs, view, listed, kept, monkeypatch):
+    kept("rex")
+    told = runs.look(listed())
+    assert "rex" in told[view.runs.table]
+    assert view.runs.owner not in told, "a list that is open would close"
+
+    def fails(*_: object) -> None:
+        raise StorageError("The disk is away.")
+
+    monkeypatch.setattr(runs._runs, "entries", fails)
+    assert runs.look(listed()) == gr.skip()
 
 
 def test_a_training_is_followed_to_its_end_and_found_again(
