@@ -16,6 +16,8 @@ CUT = "AbortError|Connection errored out|network error"
 """What Gradio writes to the console when its stream of events ends before its time."""
 LONG = 120_000
 """Milliseconds that a busy machine may take for a picture."""
+FOLD = ".at-settings:visible button.label-wrap"
+"""Headings of what is folded away in the tab that is shown."""
 SETTLED = 4
 """Looks at what the browser keeps, a quarter of a second apart, that must find the same."""
 LOAD_EVENTS = 6
@@ -149,8 +151,18 @@ class StudioPage:
     def unfold(self) -> None:
         """Open what is folded away."""
         for title in ("Variation", "More"):
-            self.page.locator(".at-settings:visible button.label-wrap", has_text=title).click()
+            self.open_fold(self.page.locator(FOLD, has_text=title))
         expect(self.number("clip_skip")).to_be_visible()
+
+    def open_fold(self, heading: Locator) -> None:
+        """Open one part that is folded away.
+
+        When Gradio has drawn what is in it for the first time, it sets the values that came with
+        the page: what is typed before that is lost.
+        """
+        heading.click()
+        self.page.wait_for_timeout(300)
+        self.page.evaluate("new Promise((done) => requestIdleCallback(done, { timeout: 10000 }))")
 
     def fill(self, prompt: str = "", **numbers: float) -> None:
         """Type a prompt and numbers by field name."""

@@ -34,7 +34,7 @@ def test_a_lora_is_found_added_and_changes_the_picture(studio: StudioPage, lora:
     studio.run()
     studio.ends()
     plain = studio.original()
-    page.locator("#at-loras .label-wrap").click()
+    studio.open_fold(page.locator("#at-loras .label-wrap"))
     picker = page.locator("#at-lora input")
     expect(picker).to_be_enabled()
     picker.click()
@@ -85,7 +85,7 @@ def test_models_are_seen_loaded_and_put_away(studio: StudioPage, lora: Path):
 def test_a_model_is_merged_seen_and_used(studio: StudioPage, server: LiveServer):
     page, title = studio.page, Catalogue(Path("/nonexistent")).get("").title
     studio.tab("Models")
-    page.locator("#at-merge > button.label-wrap").click()
+    studio.open_fold(page.locator("#at-merge > button.label-wrap"))
     page.locator("#at-merge-name input, #at-merge-name textarea").fill("mix")
     for picker in ("#at-merge-a", "#at-merge-b"):
         page.locator(f"{picker} input").click()
@@ -106,7 +106,7 @@ def test_a_model_is_merged_seen_and_used(studio: StudioPage, server: LiveServer)
 def test_a_lora_is_resized_seen_and_used(studio: StudioPage, server: LiveServer, lora: Path):
     page = studio.page
     studio.tab("Models")
-    page.locator("#at-merge > button.label-wrap").click()
+    studio.open_fold(page.locator("#at-merge > button.label-wrap"))
     page.get_by_label("Resize a LoRA").click()
     picker = page.locator("#at-resize-lora")
     expect(picker).to_be_visible(timeout=60_000)

@@ -52,9 +52,9 @@ def test_from_five_pictures_to_a_picture(open_page: Callable[..., StudioPage]):
     expect(page.locator("#at-train-health")).to_contain_text("100 steps a picture", timeout=LONG)
     page.locator("#at-train-health").get_by_role("button", name="Close the check").click()
 
-    page.get_by_role("button", name="Steps and rates").click()
+    studio.open_fold(page.get_by_role("button", name="Steps and rates"))
     box(page, "steps").fill(str(STEPS))
-    page.get_by_role("button", name="Samples and checkpoints").click()
+    studio.open_fold(page.get_by_role("button", name="Samples and checkpoints"))
     box(page, "samples").fill("a sks gem")
     box(page, "sample-every").fill("6")
     box(page, "sample-every").blur()
@@ -87,7 +87,7 @@ def test_from_five_pictures_to_a_picture(open_page: Callable[..., StudioPage]):
 def paints_a_grid(studio: StudioPage) -> None:
     """Two strengths of each step, one of which is used at once."""
     page = studio.page
-    page.locator("#at-train-grid > button").click()
+    studio.open_fold(page.locator("#at-train-grid > button"))
     box(page, "grid-strengths").fill("0.5, 1")
     box(page, "grid-prompts").fill("a sks gem")
     page.locator("#at-train-grid-paint").click()

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from browser.studio_page import LONG, StudioPage, picture
+from browser.studio_page import FOLD, LONG, StudioPage, picture
 
 
 def png(width: int, height: int) -> bytes:
@@ -69,20 +69,21 @@ def test_a_dropped_picture_is_redrawn_in_tiles_with_time_left(studio: StudioPage
         {"name": "in.png", "mimeType": "image/png", "buffer": png(300, 200)}
     )
     expect(page.locator("#at-extras-source")).to_contain_text("300 × 200")
-    page.locator(".at-settings:visible button.label-wrap", has_text="Redraw").click()
+    studio.open_fold(page.locator(FOLD, has_text="Redraw"))
     page.locator("#at-extras-strength input[type=number]").fill("0.3")
     page.locator("#at-extras-prompt textarea").fill("a green leaf")
     page.evaluate(
         """() => { window.tiles = [];
-        const what = document.querySelector("#at-extras-stage .what");
-        new MutationObserver(() => window.tiles.push(what.textContent))
-          .observe(what, { childList: true, characterData: true, subtree: true }); }"""
+        const stage = document.querySelector("#at-extras-stage");
+        new MutationObserver(() => window.tiles.push(stage.querySelector(".what")?.textContent))
+          .observe(stage, { childList: true, characterData: true, subtree: true }); }"""
     )
     page.locator("#at-extras-prompt textarea").focus()
     page.keyboard.press("Control+Enter")
     finished(page, "extras")
     assert shown(page, "extras").size == (600, 400)
-    assert any("Tile" in text and "pass" in text for text in page.evaluate("window.tiles"))
+    told = page.evaluate("window.tiles")
+    assert any("Tile" in (text or "") and "pass" in text for text in told), told
     assert "Tile overlap: 0.25" in page.locator("#at-extras-stage .at-facts pre").text_content()
 
     page.get_by_label("number input for Enlarge by", exact=True).fill("5")
@@ -131,7 +132,7 @@ def test_the_tab_fits_a_phone(open_page, scheme):
 
 def test_hires_fix_gives_a_larger_picture(studio: StudioPage):
     page = studio.page
-    page.locator(".at-settings:visible button.label-wrap", has_text="Hires").click()
+    studio.open_fold(page.locator(FOLD, has_text="Hires"))
     page.get_by_label("number input for Enlarge by (1 for no second pass)").fill("1.5")
     studio.fill("a red apple", steps=4, seed=3)
     studio.run()
