@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
 from judge.judge import Judge
 from simple_drawings import TINY
 
 from training.embedded import __main__ as stage
-from training.embedded import denoiser, recipes, workshop
+from training.embedded import checkpoint, denoiser, recipes, workshop
 from training.embedded import export as export_stage
 from training.embedded import latents as bank_stage
 from training.embedded import vae as vae_stage
@@ -303,6 +303,22 @@ def test_what_is_exported_loads_in_every_type_and_draws(words, ready, capsys):
     assert (ready / "drawn" / "out-gate-cfg1" / "seed-1.png").is_file()
     with pytest.raises(SystemExit, match="There is no run 'other'"):
         export("other", TINY, folder)
+
+
+@pytest.mark.parametrize(("cool", "kept"), [(0, "mean"), (3, "model")])
+def test_a_run_whose_rate_has_fallen_is_exported_as_it_is_and_others_as_their_mean(
+    words, ready, cool, kept
+):
+    run = Run.open("run", TINY, words)
+    train(run, words, minutes=0)
+    train(run, words, minutes=0, cool_steps=cool)
+    export("run", TINY, ready / "out")
+    tensors, _ = checkpoint.load(ready / "runs" / "run" / "state.safetensors")
+    name = "conv_out.weight"
+    sides = {side: checkpoint.pick(tensors, side)[f"unet.{name}"] for side in ("mean", "model")}
+    assert not torch.equal(sides["mean"].half(), sides["model"].half())
+    unet = UNet2DConditionModel.from_pretrained(ready / "out", subfolder="unet", dtype=torch.half)
+    assert torch.equal(unet.state_dict()[name], sides[kept].half())
 
 
 def test_pairs_that_are_held_out_are_never_drawn(words):

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from training.embedded.captions import STYLE, Shown, caption, has_colour_word
+from training.embedded.captions import STYLE, UNNAMED, Shown, caption, has_colour_word
 from training.embedded.sets import ALLOWED_LICENCES, SETS, STYLES
 from training.embedded.split import (
     colour_held_out,
@@ -72,17 +72,24 @@ def test_captions_say_what_is_shown_and_nothing_else():
     made = captions(Shown("cat", "noto", "blue", ground="orange"))
     empty = made.count("")
     assert 20 < empty < 65
-    for text in filter(None, made):
-        assert "blue cat" in text or "blue kitten" in text
+    bare = made.count("blue")
+    assert 2 < bare < 25
+    made = [text for text in made if text not in {"", "blue"}]
+    for text in made:
+        assert re.search("(cat|kitten)", text)
         assert "an orange background" in text or ", orange background" in text
         assert not any(style in text for style in set(STYLES) - {"noto"})
     styled = sum("noto style" in text for text in made)
-    assert abs(styled / (len(made) - empty) - STYLE) < 0.1
+    assert abs(styled / len(made) - STYLE) < 0.1
+    named = sum("blue cat" in text or "blue kitten" in text for text in made)
+    assert abs(named / len(made) - (1 - UNNAMED)) < 0.1
+    assert sum("blue" in text for text in made) == named
 
 
 def test_a_synonym_with_a_colour_never_meets_another_colour():
     made = captions(Shown("apple", "flat", "blue"))
     assert not any("red" in text for text in made)
+    assert "a picture of an apple" in {text.partition(",")[0] for text in made}, "of another colour"
     assert any("red apple" in text for text in captions(Shown("apple", "flat", native="red")))
     assert has_colour_word("green apple")
     assert not has_colour_word("blueberries")

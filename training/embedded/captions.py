@@ -9,6 +9,8 @@ from training.embedded.variants import COLOURS
 
 EMPTY = 0.1  # share of captions that are left out, for classifier-free guidance
 SYNONYM = 0.35
+UNNAMED = 0.2  # changed colours: only where a tomato need not be red can a negative "red" choose
+BARE = 0.03  # nothing but the colour, so that it is one to turn away from
 STYLE = 0.9  # at half, and at two thirds, near twins among styles were told apart last
 FRAMES = ("{}", "{}", "{}", "{}", "{}", "{}", "{}", "{} emoji", "an emoji of {}", "a picture of {}")
 
@@ -44,7 +46,8 @@ def _subject(shown: Shown, rng: np.random.Generator) -> str:
     colour = shown.colour
     if not colour and shown.native and rng.random() < 0.25 and not has_colour_word(thing.name):
         colour = shown.native
-    return thing.phrase(_word(thing, colour, rng), colour)
+    told = "" if shown.colour and rng.random() < UNNAMED else colour
+    return thing.phrase(_word(thing, colour, rng), told)
 
 
 def _setting(shown: Shown, rng: np.random.Generator) -> str:
@@ -67,5 +70,8 @@ def caption(shown: Shown, rng: np.random.Generator, other: Shown | None = None) 
     if other is not None:
         both = f"{_subject(shown, rng)} and {_subject(other, rng)}"
         return both + _setting(shown, rng)
+    colour = shown.colour or shown.native
+    if colour and rng.random() < BARE:
+        return colour
     frame = str(rng.choice(FRAMES))
     return frame.format(_subject(shown, rng)) + _setting(shown, rng)

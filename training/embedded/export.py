@@ -37,13 +37,18 @@ def tokenizer_folder(recipe: Recipe) -> Path:
 
 
 def export(name: str, recipe: Recipe, folder: Path) -> None:
-    """The averaged weights of a run as a pipeline in `folder`; what stood there is replaced."""
+    """The weights of a run as a pipeline in `folder`; what stood there is replaced.
+
+    While the rate is constant, their mean; once it has fallen to nothing, which the mean trails
+    behind, the weights themselves.
+    """
     stored, step = checkpoint.load(workshop() / "runs" / name / "state.safetensors")
     if not stored:
         raise SystemExit(f"There is no run {name!r}: run python -m training.embedded train first.")
     words = Words(tokenizer_folder(recipe))
     painter = build(recipe, words)
-    painter.load_state_dict(checkpoint.pick(stored, "mean"))
+    cooled = int(stored.get("cooled_from", torch.tensor(-1))) >= 0
+    painter.load_state_dict(checkpoint.pick(stored, "model" if cooled else "mean"))
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(workshop() / "vae", dtype=torch.float32),
         text_encoder=painter.text.eval(),
