@@ -91,6 +91,8 @@ def test_a_synonym_with_a_colour_never_meets_another_colour():
     assert not any("red" in text for text in made)
     assert "a picture of an apple" in {text.partition(",")[0] for text in made}, "of another colour"
     assert any("red apple" in text for text in captions(Shown("apple", "flat", native="red")))
+    made = captions(Shown("green apple", "flat", "blue"))
+    assert all("blue" in text for text in made if "green" in text), "its name would be wrong"
     assert has_colour_word("green apple")
     assert not has_colour_word("blueberries")
 

@@ -46,8 +46,10 @@ def _subject(shown: Shown, rng: np.random.Generator) -> str:
     colour = shown.colour
     if not colour and shown.native and rng.random() < 0.25 and not has_colour_word(thing.name):
         colour = shown.native
-    told = "" if shown.colour and rng.random() < UNNAMED else colour
-    return thing.phrase(_word(thing, colour, rng), told)
+    word = _word(thing, colour, rng)
+    # A green apple that was made blue stays a "blue green apple".
+    unnamed = bool(shown.colour) and rng.random() < UNNAMED and not has_colour_word(word)
+    return thing.phrase(word, "" if unnamed else colour)
 
 
 def _setting(shown: Shown, rng: np.random.Generator) -> str:

@@ -39,8 +39,8 @@ def tokenizer_folder(recipe: Recipe) -> Path:
 def export(name: str, recipe: Recipe, folder: Path) -> None:
     """The weights of a run as a pipeline in `folder`; what stood there is replaced.
 
-    While the rate is constant, their mean; once it has fallen to nothing, which the mean trails
-    behind, the weights themselves.
+    While the rate is constant, their mean; of a run whose rate falls the weights themselves, which
+    the mean trails behind.
     """
     stored, step = checkpoint.load(workshop() / "runs" / name / "state.safetensors")
     if not stored:
