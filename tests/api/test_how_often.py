@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from limits.aio.storage import memory
 from sample_pictures import png
 
 from studio.api.bodies import EVENT_BODY, FILES_AT_ONCE, SMALL_BODY
@@ -24,6 +27,13 @@ CHUNK = b"a" * 10**6
 BYTES = {"Content-Type": "application/octet-stream"}
 _numbers = count(1)
 Visit = Callable[..., TestClient]
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock by which requests are forgotten stands, however slow the machine is that asks."""
+    now = time.time()
+    monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: now))
 
 
 @pytest.fixture(scope="module")
