@@ -281,6 +281,33 @@ def test_a_branch_of_a_run_is_cooled_anew_and_leaves_it_alone(words, ready, monk
     assert not (runs / "other").exists()
 
 
+def test_a_blend_is_half_way_between_two_runs_and_leaves_them_alone(words, ready, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    monkeypatch.setattr(export_stage, "tokenizer_folder", lambda _: words.tokenizer.name_or_path)
+    one = Run.open("one", TINY, words)
+    train(one, words, minutes=0)
+    one.branch("other")
+    train(one, words, minutes=0, cool_steps=3)
+    kept = {
+        run: (ready / "runs" / run / "state.safetensors").read_bytes() for run in ["one", "other"]
+    }
+    stage.blend("one", "other", "between", recipe="tiny")
+    for run, before in kept.items():
+        assert (ready / "runs" / run / "state.safetensors").read_bytes() == before
+    first, second, between = (Run.open(name, TINY, words) for name in ("one", "other", "between"))
+    assert (between.step, between.cooled_from) == (second.step, -1)
+    ends = first.painter.state_dict(), second.painter.state_dict()
+    for key, value in between.painter.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value, (ends[0][key] + ends[1][key]) / 2, atol=1e-6), key
+            assert torch.equal(between.mean.tensors[key], value), key
+    assert not torch.equal(ends[0]["unet.conv_out.weight"], ends[1]["unet.conv_out.weight"])
+    for pair in (("nothing", "one"), ("one", "nothing")):
+        with pytest.raises(SystemExit, match="There is no run 'nothing'"):
+            stage.blend(*pair, "never", recipe="tiny")
+    assert not (ready / "runs" / "never").exists()
+
+
 def test_what_is_exported_loads_in_every_type_and_draws(words, ready, capsys):
     run = Run.open("run", TINY, words)
     train(run, words, minutes=0, cool_steps=1)

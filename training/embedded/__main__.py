@@ -120,6 +120,19 @@ def train(
 
 
 @app.command()
+def blend(one: str, other: str, name: str, recipe: str = "end") -> None:
+    """Begin a run from the mean of two runs' weights, of which one came from the other."""
+    from training.embedded.denoiser import Run
+    from training.embedded.denoiser import blend as half_way
+    from training.embedded.export import tokenizer_folder
+    from training.embedded.painter import Words
+    from training.embedded.recipes import RECIPES
+
+    words = Words(tokenizer_folder(RECIPES[recipe]))
+    half_way(*(Run.open(run, RECIPES[recipe], words) for run in (one, other)), name)
+
+
+@app.command()
 def export(name: str, folder: Path, recipe: str = "base") -> None:
     """Write a run's averaged weights as a pipeline folder."""
     from training.embedded.export import export as write

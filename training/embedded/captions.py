@@ -9,7 +9,8 @@ from training.embedded.variants import COLOURS
 
 EMPTY = 0.1  # share of captions that are left out, for classifier-free guidance
 SYNONYM = 0.35
-UNNAMED = 0.2  # changed colours: only where a tomato need not be red can a negative "red" choose
+UNNAMED = 0.5  # changed colours: only where a tomato need not be red can a negative "red" choose
+NAMED = 0.4  # colours that are a drawing's own
 BARE = 0.03  # nothing but the colour, so that it is one to turn away from
 STYLE = 0.9  # at half, and at two thirds, near twins among styles were told apart last
 FRAMES = ("{}", "{}", "{}", "{}", "{}", "{}", "{}", "{} emoji", "an emoji of {}", "a picture of {}")
@@ -44,7 +45,7 @@ def _word(thing: Thing, colour: str, rng: np.random.Generator) -> str:
 def _subject(shown: Shown, rng: np.random.Generator) -> str:
     thing = by_name()[shown.thing]
     colour = shown.colour
-    if not colour and shown.native and rng.random() < 0.25 and not has_colour_word(thing.name):
+    if not colour and shown.native and rng.random() < NAMED and not has_colour_word(thing.name):
         colour = shown.native
     word = _word(thing, colour, rng)
     # A green apple that was made blue stays a "blue green apple".

@@ -275,6 +275,23 @@ class Run:
             print(self.step, f"{self.seconds / 60:.1f}", *values, sep="\t", file=stream)
 
 
+def blend(one: Run, other: Run, name: str) -> None:
+    """Branch a run off `other` whose weights are the mean of its own and those of `one`.
+
+    They must be of one descent, or there is nothing good between them (Wortsman et al. 2022).
+    """
+    if not one.step:
+        raise SystemExit(
+            f"There is no run {one.folder.name!r} to blend {other.folder.name!r} with."
+        )
+    weights, own = one.painter.state_dict(), other.painter.state_dict()
+    for key, value in own.items():
+        if value.is_floating_point():
+            value.lerp_(weights[key], 0.5)
+    other.mean.restore(own)
+    other.branch(name)
+
+
 def train(run: Run, words: Words, minutes: float, cool_steps: int = 0) -> None:
     """Go on until a run has had so many minutes in all, or for `cool_steps` with a falling rate.
 

@@ -52,6 +52,7 @@ RECIPES = {
     "base": BASE,
     "fine": FINE,
     "end": replace(FINE, shift=2.0),
+    "last": replace(FINE, shift=2.0, unet_rate=1e-4, text_rate=6e-5),
     "short": SHORT,
     "short-end": replace(SHORT, shift=2.0),
     "short-attention": replace(SHORT, attention=(True, True, True)),
@@ -61,5 +62,6 @@ RECIPES = {
     "even-fast": replace(EVEN, unet_rate=6e-4, text_rate=4e-4),
     "even-taught": replace(EVEN, taught=True),
 }
-"""base, fine and end: the long run, its second half, when words are known and edges and pairs are
-not, and its last steps with a falling rate; the others were short ones."""
+"""base, fine, end and last: the long run, its second half, when words are known and edges and pairs
+are not, its steps with a falling rate, and those after two runs were blended; the others were short
+ones."""
