@@ -75,6 +75,10 @@ def test_captions_say_what_is_shown_and_nothing_else():
     bare = made.count("blue")
     assert 2 < bare < 25
     made = [text for text in made if text not in {"", "blue"}]
+    nameless = [text for text in made if text.startswith("a blue emoji")]
+    assert 10 < len(nameless) < 55
+    assert sum("noto style" in text for text in nameless) > 0.7 * len(nameless)
+    made = [text for text in made if text not in nameless]
     for text in made:
         assert re.search("(cat|kitten)", text)
         assert "an orange background" in text or ", orange background" in text

@@ -12,6 +12,7 @@ SYNONYM = 0.35
 UNNAMED = 0.5  # changed colours: only where a tomato need not be red can a negative "red" choose
 NAMED = 0.4  # colours that are a drawing's own
 BARE = 0.03  # nothing but the colour, so that it is one to turn away from
+NAMELESS = 0.08  # "an emoji in noto style": what a style is, whatever the thing
 STYLE = 0.9  # at half, and at two thirds, near twins among styles were told apart last
 FRAMES = ("{}", "{}", "{}", "{}", "{}", "{}", "{}", "{} emoji", "an emoji of {}", "a picture of {}")
 
@@ -76,5 +77,7 @@ def caption(shown: Shown, rng: np.random.Generator, other: Shown | None = None) 
     colour = shown.colour or shown.native
     if colour and rng.random() < BARE:
         return colour
+    if rng.random() < NAMELESS:
+        return article(f"{shown.colour} emoji".strip()) + _setting(shown, rng)
     frame = str(rng.choice(FRAMES))
     return frame.format(_subject(shown, rng)) + _setting(shown, rng)

@@ -52,7 +52,7 @@ RECIPES = {
     "base": BASE,
     "fine": FINE,
     "end": replace(FINE, shift=2.0),
-    "last": replace(FINE, shift=2.0, unet_rate=1e-4, text_rate=6e-5),
+    "last": replace(FINE, shift=3.0),
     "short": SHORT,
     "short-end": replace(SHORT, shift=2.0),
     "short-attention": replace(SHORT, attention=(True, True, True)),
