@@ -302,6 +302,9 @@ def test_a_blend_is_half_way_between_two_runs_and_leaves_them_alone(words, ready
             assert torch.allclose(value, (ends[0][key] + ends[1][key]) / 2, atol=1e-6), key
             assert torch.equal(between.mean.tensors[key], value), key
     assert not torch.equal(ends[0]["unet.conv_out.weight"], ends[1]["unet.conv_out.weight"])
+    with pytest.raises(SystemExit, match="There is a run 'one' already"):
+        stage.blend("other", "between", "one", recipe="tiny")
+    assert (ready / "runs" / "one" / "state.safetensors").read_bytes() == kept["one"]
     for pair in (("nothing", "one"), ("one", "nothing")):
         with pytest.raises(SystemExit, match="There is no run 'nothing'"):
             stage.blend(*pair, "never", recipe="tiny")

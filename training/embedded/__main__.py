@@ -127,14 +127,16 @@ def blend(one: str, other: str, name: str, recipe: str = "end") -> None:
     from training.embedded.export import tokenizer_folder
     from training.embedded.painter import Words
     from training.embedded.recipes import RECIPES
+    from training.embedded.workshop import alone
 
     words = Words(tokenizer_folder(RECIPES[recipe]))
-    half_way(*(Run.open(run, RECIPES[recipe], words) for run in (one, other)), name)
+    with alone(name):
+        half_way(*(Run.open(run, RECIPES[recipe], words) for run in (one, other)), name)
 
 
 @app.command()
 def export(name: str, folder: Path, recipe: str = "base") -> None:
-    """Write a run's averaged weights as a pipeline folder."""
+    """Write a run as a pipeline folder: its averaged weights while its rate is constant."""
     from training.embedded.export import export as write
     from training.embedded.recipes import RECIPES
 

@@ -284,6 +284,8 @@ def blend(one: Run, other: Run, name: str) -> None:
         raise SystemExit(
             f"There is no run {one.folder.name!r} to blend {other.folder.name!r} with."
         )
+    if other.folder.with_name(name).exists():
+        raise SystemExit(f"There is a run {name!r} already; blend under another name.")
     weights, own = one.painter.state_dict(), other.painter.state_dict()
     for key, value in own.items():
         if value.is_floating_point():
